@@ -1,0 +1,390 @@
+"""One training loop, plain, and the predictions of what it trained."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+import xarray as xr
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from v1lib.errors import InputError
+from v1lib.features import Scaling, fit_scaling, scaled_behavior
+from v1lib.models.encoding import EncodingModel
+from v1lib.session import stretch_ranges
+from v1lib.splits import Ranges, Splits
+
+SCHEDULES = ("constant", "one_cycle")
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How a model is trained. The defaults are the paper's where it says.
+
+    Attributes
+    ----------
+    epochs, patience : at most so many epochs; stop after so many without a better validation loss
+    learning_rate, weight_decay : of Adam (decoupled decay, on weight matrices and kernels alone)
+    schedule : ``constant``, or ``one_cycle`` (up to `learning_rate` in the first quarter, then down to 0)
+    chunk_bins, batch_chunks : a batch is so many contiguous chunks of so many bins (4 x 64 = 256 targets)
+    behavior_l1 : weight of the mean absolute weight of the behaviour encoder
+    smoothness : weight of the mean squared difference between neighbouring weights of the first
+        convolution and of the visual readout, in x and in y
+    clip_norm : largest norm of the gradient
+    predict_offset : the output at bin t is the rate of bin t + predict_offset
+    seed : of the order of the batches and of dropout
+    device : ``auto`` (CUDA, else MPS, else CPU) or a name that torch knows
+    """
+
+    epochs: int = 50
+    patience: int = 5
+    learning_rate: float = 2e-4
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    chunk_bins: int = 64
+    batch_chunks: int = 4
+    behavior_l1: float = 1.0
+    smoothness: float = 0.0
+    clip_norm: float = 5.0
+    predict_offset: int = 1
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass
+class Run:
+    """A trained model and all that is needed to use it or to say where it comes from.
+
+    ``history`` has one row an epoch (train and validation loss per bin and unit, learning rate, seconds);
+    ``provenance`` is a flat dict of strings and numbers.
+    """
+
+    model: EncodingModel
+    config: FitConfig
+    splits: Splits
+    scaling: Scaling
+    history: pd.DataFrame
+    provenance: dict[str, object]
+
+
+class DivergedError(InputError):
+    """The loss became NaN or infinite; :attr:`run` is the last good state, None if there was none."""
+
+    run: Run | None = None
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; ``auto`` takes CUDA, else MPS, else the CPU."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError("FitConfig", "device", "a device of this machine", f"{name!r} ({reason})") from error
+
+
+def fit(model: EncodingModel, session: xr.Dataset, splits: Splits, config: FitConfig) -> Run:
+    """Train `model` on the train part, choose the epoch by the validation part.
+
+    Counts are fitted by the Poisson likelihood, fluorescence (standardised with the training part's
+    figures) by squared error. The model is trained in place and comes back in the run with the weights
+    of its best epoch, in eval mode, on the CPU. With the same seed, machine and number of threads the
+    CPU gives the same weights.
+
+    Raises
+    ------
+    InputError
+        If session and model do not match, a unit or the frames do not vary in training, or no range of
+        the train or validation part is as long as a window.
+    DivergedError
+        If the loss is no longer a number; carries the last good state.
+    """
+    _check(model, session, config)
+    lead = model.seq_len - 1 + config.predict_offset
+    _check_ranges(splits, lead)
+    scaling = fit_scaling(session, model.columns, splits)
+    device = choose_device(config.device)
+    frames, behavior = _tensors(session, scaling)
+    target = _target(session, scaling)
+    loss_of = _poisson if session["activity"].attrs["kind"] == "spike_count" else F.mse_loss
+
+    torch.manual_seed(config.seed)
+    rng = np.random.default_rng(config.seed)
+    model.to(device)
+    optimizer = _optimizer(model, config)
+    steps = config.epochs * len(list(_batches(splits.train, lead, config, np.random.default_rng(0))))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate_factor(config, steps))
+    started, since = time.perf_counter(), 0
+    best, best_weights, rows = math.inf, None, []
+
+    bar = tqdm(range(config.epochs), unit="epoch", disable=_quiet(), leave=False)
+    for epoch in bar:
+        begun, errors, weights = time.perf_counter(), [], []
+        model.train()
+        for bins, scored in _batches(splits.train, lead, config, rng):
+            rates = model(_seen(frames[bins], scaling, device), behavior[bins].to(device))
+            # The output at bin t is the rate of bin t + predict_offset, and the first windows are not whole.
+            made = rates[:, model.seq_len - 1 : rates.shape[1] - config.predict_offset]
+            error = loss_of(made[scored], target[bins[:, lead:]][scored].to(device))
+            optimizer.zero_grad(set_to_none=True)
+            (error + _penalty(model, config)).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+            optimizer.step()
+            schedule.step()
+            errors.append(float(error.detach()))
+            weights.append(int(scored.sum()))
+        validation = _error(
+            model, frames, behavior, target, splits.validation, lead, scaling, device, loss_of
+        )
+        rows.append(
+            {
+                "epoch": epoch,
+                "train_loss": float(np.average(errors, weights=weights)),
+                "validation_loss": validation,
+                "learning_rate": optimizer.param_groups[0]["lr"],
+                "seconds": time.perf_counter() - begun,
+            }
+        )
+        if not math.isfinite(rows[-1]["train_loss"] + validation):
+            break
+        since += 1
+        if validation < best:
+            best, best_weights, since = validation, copy.deepcopy(model.state_dict()), 0
+        bar.set_postfix(validation=f"{validation:.4f}", best=f"{best:.4f}")
+        if since >= config.patience:
+            break
+    bar.close()
+
+    run = None
+    if best_weights is not None:
+        model.load_state_dict(best_weights)
+        model.cpu().eval()
+        seconds = time.perf_counter() - started
+        history = pd.DataFrame(rows).set_index("epoch")
+        run = Run(model, config, splits, scaling, history, _provenance(session, scaling, device, seconds))
+    last = rows[-1]
+    if run is None or not math.isfinite(last["train_loss"] + last["validation_loss"]):
+        found = f"{last['train_loss']} (train), {last['validation_loss']} (validation)"
+        failure = DivergedError("fit", f"loss of epoch {last['epoch']}", "finite numbers", found)
+        failure.run = run
+        raise failure
+    return run
+
+
+def predict(run: Run, session: xr.Dataset) -> xr.DataArray:
+    """The run's rate (expected count, or fluorescence) of each unit in each bin.
+
+    Returns
+    -------
+    xarray.DataArray, dims (time, unit), float32
+        Aligned to the bin that is predicted. NaN in the first ``seq_len - 1 + predict_offset`` bins of
+        each stretch, which have no whole window behind them.
+    """
+    _check(run.model, session, run.config)
+    device = choose_device(run.config.device)
+    frames, behavior = _tensors(session, run.scaling)
+    lead = run.model.seq_len - 1 + run.config.predict_offset
+    run.model.to(device)
+    rates = _predict(run.model, frames, behavior, tuple(stretch_ranges(session)), lead, run.scaling, device)
+    run.model.cpu()
+    values = rates.numpy()
+    if session["activity"].attrs["kind"] == "fluorescence":
+        values = values * np.float32(run.scaling.activity_sd) + np.float32(run.scaling.activity_mean)
+    unit = "spikes per bin" if session["activity"].attrs["kind"] == "spike_count" else "fluorescence"
+    coords = {"time": session["time"], "unit": session["unit"]}
+    return xr.DataArray(values, coords, ("time", "unit"), "prediction", {"units": unit})
+
+
+def _check(model: EncodingModel, session: xr.Dataset, config: FitConfig) -> None:
+    shape = (session.sizes["y"], session.sizes["x"])
+    if model.visual_encoder is not None and shape != model.frame_shape:
+        raise InputError("session", "frames", f"frames of {model.frame_shape}, the model's", f"{shape}")
+    if session.sizes["unit"] != model.n_units:
+        raise InputError("session", "unit", f"{model.n_units} units, the model's", f"{session.sizes['unit']}")
+    output = "softplus" if session["activity"].attrs["kind"] == "spike_count" else "identity"
+    if model.output != output:
+        expected = f"{output!r} for {session['activity'].attrs['kind']}"
+        raise InputError("EncodingModel", "output", expected, repr(model.output))
+    if config.schedule not in SCHEDULES:
+        raise InputError("FitConfig", "schedule", " or ".join(SCHEDULES), repr(config.schedule))
+    for name in ("epochs", "patience", "chunk_bins", "batch_chunks"):
+        if getattr(config, name) < 1:
+            raise InputError("FitConfig", name, "at least 1", str(getattr(config, name)))
+    if config.predict_offset < 0:
+        raise InputError("FitConfig", "predict_offset", "0 or more bins", str(config.predict_offset))
+
+
+def _tensors(session: xr.Dataset, scaling: Scaling) -> tuple[Tensor, Tensor]:
+    """Frames as they are stored (time, y, x), and standardised behaviour (time, column)."""
+    frames = torch.from_numpy(np.ascontiguousarray(session["frames"].values))
+    return frames, torch.from_numpy(scaled_behavior(session, scaling))
+
+
+def _seen(frames: Tensor, scaling: Scaling, device: torch.device) -> Tensor:
+    """Stored frames (b, t, y, x) on the device, scaled, with a channel (b, t, 1, y, x)."""
+    return ((frames.to(device).float() - scaling.frame_mean) / scaling.frame_sd).unsqueeze(2)
+
+
+def _target(session: xr.Dataset, scaling: Scaling) -> Tensor:
+    values = session["activity"].values.astype(np.float32)
+    if session["activity"].attrs["kind"] == "fluorescence":
+        values = (values - np.float32(scaling.activity_mean)) / np.float32(scaling.activity_sd)
+    return torch.from_numpy(values)
+
+
+def _poisson(rates: Tensor, counts: Tensor) -> Tensor:
+    return F.poisson_nll_loss(rates, counts, log_input=False)
+
+
+def _penalty(model: EncodingModel, config: FitConfig) -> Tensor:
+    """What is added to the error: L1 on the behaviour weights, roughness of the visual weights."""
+    total = torch.zeros((), device=next(model.parameters()).device)
+    if model.behav_encoder is not None and config.behavior_l1:
+        total = total + config.behavior_l1 * model.behav_encoder.layers[1].weight.abs().mean()
+    if model.visual_encoder is not None and config.smoothness:
+        layers = model.visual_encoder.layers
+        for weight in (layers[0].weight, layers[-1].weight.unflatten(1, model.visual_encoder.map_shape)):
+            # Zero outside, so that weights also fall off smoothly towards the border.
+            around = F.pad(weight, (1, 1, 1, 1))
+            rough = around.diff(dim=-1).square().mean() + around.diff(dim=-2).square().mean()
+            total = total + config.smoothness * rough
+    return total
+
+
+def _optimizer(model: EncodingModel, config: FitConfig) -> torch.optim.Optimizer:
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def _rate_factor(config: FitConfig, steps: int) -> Callable[[int], float]:
+    """The learning rate of a step, as a share of the highest."""
+    if config.schedule == "constant":
+        return lambda step: 1.0
+    rise = max(1, steps // 4)
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return 0.04 + 0.96 * (1 - math.cos(math.pi * step / rise)) / 2
+        return (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise)))) / 2
+
+    return factor
+
+
+def _chunks(
+    ranges: Ranges, lead: int, config: FitConfig, rng: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Cut ranges into chunks of equal length, in another place each time.
+
+    Returns for each chunk its input bins (the first `lead` of them have no target) and, for each target,
+    whether it counts: a range shorter than a chunk is filled up with its last bin, which counts once.
+    """
+    size = min(config.chunk_bins, max(b - a for a, b in ranges) - lead)
+    chunks = []
+    for a, b in ranges:
+        number, rest = divmod(b - a - lead, size)
+        if number > 0:
+            start = a + int(rng.integers(rest + 1))
+            for first in range(start, start + number * size, size):
+                chunks.append((np.arange(first, first + lead + size), np.ones(size, bool)))
+        elif rest > 0:
+            bins = np.minimum(np.arange(a, a + lead + size), b - 1)
+            chunks.append((bins, np.arange(size) < rest))
+    return chunks
+
+
+def _batches(
+    ranges: Ranges, lead: int, config: FitConfig, rng: np.random.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of chunks in random order: bins (chunk, lead + target) and which targets count."""
+    chunks = _chunks(ranges, lead, config, rng)
+    order = rng.permutation(len(chunks))
+    for first in range(0, len(chunks), config.batch_chunks):
+        chosen = [chunks[i] for i in order[first : first + config.batch_chunks]]
+        bins, scored = zip(*chosen, strict=True)
+        yield torch.from_numpy(np.stack(bins)), torch.from_numpy(np.stack(scored))
+
+
+@torch.no_grad()
+def _predict(
+    model: EncodingModel,
+    frames: Tensor,
+    behavior: Tensor,
+    ranges: Ranges,
+    lead: int,
+    scaling: Scaling,
+    device: torch.device,
+) -> Tensor:
+    """Model output aligned to the predicted bin, (time, unit); NaN outside `ranges` and in their lead."""
+    model.eval()
+    rates = torch.full((behavior.shape[0], model.n_units), torch.nan)
+    for a, b in ranges:
+        for first in range(a, b - lead, 512):
+            stop = min(first + lead + 512, b)
+            offset = lead - (model.seq_len - 1)
+            made = model(
+                _seen(frames[None, first : stop - offset], scaling, device),
+                behavior[None, first : stop - offset].to(device),
+            )
+            rates[first + lead : stop] = made[0, model.seq_len - 1 :].cpu()
+    return rates
+
+
+def _error(
+    model: EncodingModel,
+    frames: Tensor,
+    behavior: Tensor,
+    target: Tensor,
+    ranges: Ranges,
+    lead: int,
+    scaling: Scaling,
+    device: torch.device,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+) -> float:
+    rates = _predict(model, frames, behavior, ranges, lead, scaling, device)
+    made = np.concatenate([np.arange(a + lead, b) for a, b in ranges if b - a > lead])
+    return float(loss_of(rates[made], target[made]))
+
+
+def _check_ranges(splits: Splits, lead: int) -> None:
+    for part in ("train", "validation"):
+        longest = max(b - a for a, b in splits.ranges(part))
+        if longest <= lead:
+            expected = f"a range of more than {lead} bins, which a window and its target take"
+            raise InputError("splits", part, expected, f"{longest} in the longest")
+
+
+def _provenance(
+    session: xr.Dataset, scaling: Scaling, device: torch.device, seconds: float
+) -> dict[str, object]:
+    found: dict[str, object] = {
+        name: session.attrs[name] for name in ("animal", "session", "source", "v1lib_version")
+    }
+    found.update(
+        torch=torch.__version__, device=str(device), threads=torch.get_num_threads(), seconds=seconds
+    )
+    for name, share in zip(scaling.columns, scaling.filled, strict=True):
+        found[f"filled {name}"] = share
+    return found
+
+
+def _quiet() -> bool:
+    """No progress bar where V1LIB_PROGRESS is 0 or nobody sits at the terminal."""
+    return os.environ.get("V1LIB_PROGRESS") == "0" or not sys.stderr.isatty()

@@ -1,0 +1,260 @@
+"""The network of the paper: what the mouse sees, corrected for its gaze, times what it does, in time.
+
+::
+
+    frames ──warp by the shifter──▶ convolutions ──▶ v ┐
+      ▲ gaze: theta, phi, pitch, roll                  ├─▶ v, b, v·b ──▶ GRU over seq_len bins ──▶ rates
+    behavior ──▶ BatchNorm ──▶ linear ───────────────▶ b ┘
+
+Architecture after Xu, Hou, Niell and Beyeler (NeurIPS 2023). Sizes are arguments whose defaults are the
+paper's; the names of the submodules are those of its published state dicts, so that those weights load
+as they are (``lstm_net`` is a GRU). Each frame passes the encoder once: the recurrence reads sliding
+windows of the fused features.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from v1lib.errors import InputError
+
+OUTPUTS = ("softplus", "identity")
+
+
+def warp(frames: Tensor, shift: Tensor, center: tuple[float, float] | None = None) -> Tensor:
+    """Move and turn frames: a point p (x right, y down, px) goes to R(a)(p - c) + c + t.
+
+    Parameters
+    ----------
+    frames : Tensor, shape (n, 1, y, x)
+    shift : Tensor, shape (n, 3)
+        Translation x and y in px, and the angle a in degrees; R = [[cos a, -sin a], [sin a, cos a]].
+    center : (x, y), optional
+        Centre of rotation c in px; the middle of the frame, (width / 2, height / 2), if not given.
+
+    Returns
+    -------
+    Tensor, shape (n, 1, y, x)
+        Bilinear; zero where the point comes from outside the frame.
+    """
+    height, width = frames.shape[-2:]
+    cx, cy = center if center is not None else (width / 2, height / 2)
+    tx, ty, angle = shift[:, 0], shift[:, 1], torch.deg2rad(shift[:, 2])
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    # The value at p is read where p came from: q = R(-a)(p - c - t) + c. In coordinates that run from
+    # -1 to 1 over the frame, p = s (u + 1) with s half the frame, and so the map of u is affine again.
+    sx, sy = (width - 1) / 2, (height - 1) / 2
+    ox, oy = sx - cx - tx, sy - cy - ty
+    row_x = torch.stack([cos, sin * sy / sx, (cos * ox + sin * oy + cx) / sx - 1], dim=-1)
+    row_y = torch.stack([-sin * sx / sy, cos, (-sin * ox + cos * oy + cy) / sy - 1], dim=-1)
+    grid = F.affine_grid(torch.stack([row_x, row_y], dim=1), list(frames.shape), align_corners=True)
+    return F.grid_sample(frames, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+
+
+class Shifter(nn.Module):
+    """From the direction of gaze to a translation (px) and a rotation (degrees) of the frame.
+
+    The last layer starts at zero, so that training starts from the frame as the camera saw it.
+    """
+
+    def __init__(self, n_inputs: int, frame_shape: tuple[int, int], width: int, divisor: float):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.BatchNorm1d(n_inputs),
+            nn.Linear(n_inputs, width),
+            nn.BatchNorm1d(width),
+            nn.Tanh(),
+            nn.Linear(width, width),
+            nn.BatchNorm1d(width),
+            nn.Tanh(),
+            nn.Linear(width, 3),
+            nn.Tanh(),
+        )
+        self.bias = nn.Parameter(torch.zeros(3))
+        nn.init.zeros_(self.layers[7].weight)
+        nn.init.zeros_(self.layers[7].bias)
+        height, width_px = frame_shape
+        span = torch.tensor([width_px / divisor, height / divisor, 180 / 4])
+        self.register_buffer("span", span, persistent=False)
+
+    def forward(self, gaze: Tensor) -> Tensor:
+        """Gaze (n, inputs) -> translation x, y in px and angle in degrees (n, 3)."""
+        return (self.layers(gaze) + self.bias) * self.span
+
+
+class VisualEncoder(nn.Module):
+    """Convolutions, each with BatchNorm, ReLU and Dropout, then one linear map to the units."""
+
+    def __init__(
+        self,
+        frame_shape: tuple[int, int],
+        n_units: int,
+        channels: tuple[int, ...],
+        kernels: tuple[int, ...],
+        strides: tuple[int, ...],
+        dropout: float,
+    ):
+        super().__init__()
+        layers: list[nn.Module] = []
+        height, width = frame_shape
+        before = 1
+        for after, kernel, stride in zip(channels, kernels, strides, strict=True):
+            layers += [nn.Conv2d(before, after, kernel, stride), nn.BatchNorm2d(after), nn.ReLU()]
+            layers += [nn.Dropout(dropout)]
+            height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
+            before = after
+            if height < 1 or width < 1:
+                expected = f"kernels and strides that leave something of a frame of {frame_shape}"
+                raise InputError("EncodingModel", "kernels", expected, f"{kernels} with strides {strides}")
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * height * width, n_units))
+        self.map_shape = (before, height, width)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Frames (n, 1, y, x) -> one number a unit (n, unit)."""
+        return self.layers(frames)
+
+
+class BehaviorEncoder(nn.Module):
+    """BatchNorm and one linear map from behaviour to the units."""
+
+    def __init__(self, n_inputs: int, n_units: int):
+        super().__init__()
+        self.layers = nn.Sequential(nn.BatchNorm1d(n_inputs), nn.Linear(n_inputs, n_units))
+
+    def forward(self, behavior: Tensor) -> Tensor:
+        """Behaviour (n, inputs) -> one number a unit (n, unit)."""
+        return self.layers(behavior)
+
+
+class EncodingModel(nn.Module):
+    """Rates of units from frames and behaviour.
+
+    Parameters
+    ----------
+    frame_shape : (y, x)
+    n_units : int
+    behavior : names of the behaviour columns that the behaviour encoder reads; () for a model without
+    gaze : names of the behaviour columns that the shifter reads; () for a model without shifter
+    vision : False for a model that sees nothing
+    channels, kernels, strides : one entry a convolution
+    dropout : probability, after each convolution
+    hidden : width of the GRU
+    seq_len : bins of a window; the first ``seq_len - 1`` bins of a stretch have shorter windows behind
+        them (warm-up): ``forward`` fills those with zeros, and nothing fits or scores them
+    output : ``softplus`` for counts, ``identity`` for fluorescence
+    shifter_width, shifter_divisor : hidden width; translations reach frame size / divisor to either side
+    center : (x, y) of the rotation in px; the middle of the frame if not given
+
+    Raises
+    ------
+    InputError
+        For a model with no input, an unknown output, or convolutions larger than the frame.
+    """
+
+    def __init__(
+        self,
+        frame_shape: tuple[int, int],
+        n_units: int,
+        behavior: tuple[str, ...] = (),
+        gaze: tuple[str, ...] = (),
+        *,
+        vision: bool = True,
+        channels: tuple[int, ...] = (128, 64, 32),
+        kernels: tuple[int, ...] = (7, 7, 7),
+        strides: tuple[int, ...] = (2, 2, 2),
+        dropout: float = 0.5,
+        hidden: int = 512,
+        seq_len: int = 1,
+        output: str = "softplus",
+        shifter_width: int = 256,
+        shifter_divisor: float = 5.5,
+        center: tuple[float, float] | None = None,
+    ):
+        super().__init__()
+        #: What this model was built with; a run keeps it, so that the model can be built again.
+        self.arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        if output not in OUTPUTS:
+            raise InputError("EncodingModel", "output", " or ".join(OUTPUTS), repr(output))
+        if not vision and not behavior:
+            raise InputError("EncodingModel", "inputs", "vision, behaviour or both", "neither")
+        if n_units < 1 or seq_len < 1:
+            found = f"{n_units} units and seq_len {seq_len}"
+            raise InputError("EncodingModel", "n_units and seq_len", "at least 1 each", found)
+        gaze = tuple(gaze) if vision else ()
+        #: The columns of the behaviour that `forward` takes, in order.
+        self.columns = tuple(dict.fromkeys([*behavior, *gaze]))
+        self.frame_shape, self.n_units, self.seq_len = tuple(frame_shape), n_units, seq_len
+        self.output, self.center = output, center
+        self.register_buffer("reads", _places(behavior, self.columns), persistent=False)
+        self.register_buffer("gaze_reads", _places(gaze, self.columns), persistent=False)
+
+        self.shifter = Shifter(len(gaze), self.frame_shape, shifter_width, shifter_divisor) if gaze else None
+        self.visual_encoder = (
+            VisualEncoder(self.frame_shape, n_units, tuple(channels), tuple(kernels), tuple(strides), dropout)
+            if vision
+            else None
+        )
+        self.behav_encoder = BehaviorEncoder(len(behavior), n_units) if behavior else None
+        n_parts = 3 if vision and behavior else 1
+        self.bn = nn.BatchNorm1d(n_parts)
+        self.lstm_net = nn.GRU(n_parts * n_units, hidden, batch_first=True)
+        self.fc = nn.Linear(hidden, n_units)
+
+    def gaze_shift(self, behavior: Tensor) -> Tensor | None:
+        """The shifter's output, (n, 3): px, px, degrees; None for a model without shifter."""
+        return None if self.shifter is None else self.shifter(behavior[:, self.gaze_reads])
+
+    def parts(self, frames: Tensor, behavior: Tensor) -> dict[str, Tensor]:
+        """What each bin contributes by itself, before the recurrence.
+
+        Parameters
+        ----------
+        frames : Tensor, shape (n, 1, y, x)
+        behavior : Tensor, shape (n, k)
+
+        Returns
+        -------
+        dict of Tensor
+            ``shifted`` (n, 1, y, x) and ``v`` (n, unit) where the model sees, ``b`` (n, unit) where it
+            reads behaviour, ``vb`` (n, unit) where it does both.
+        """
+        found: dict[str, Tensor] = {}
+        if self.visual_encoder is not None:
+            shift = self.gaze_shift(behavior)
+            found["shifted"] = frames if shift is None else warp(frames, shift, self.center)
+            found["v"] = self.visual_encoder(found["shifted"])
+        if self.behav_encoder is not None:
+            found["b"] = self.behav_encoder(behavior[:, self.reads])
+        if len(found) == 3:
+            found["vb"] = found["v"] * found["b"]
+        return found
+
+    def forward(self, frames: Tensor, behavior: Tensor) -> Tensor:
+        """Rates of the units; the one at position t is computed from bins up to and including t.
+
+        Parameters
+        ----------
+        frames : Tensor, shape (b, t, 1, y, x)
+            Scaled frames, float.
+        behavior : Tensor, shape (b, t, k)
+            Columns as in :attr:`columns`, standardised.
+
+        Returns
+        -------
+        Tensor, shape (b, t, unit)
+        """
+        batch, time = behavior.shape[:2]
+        parts = self.parts(frames.flatten(0, 1), behavior.flatten(0, 1))
+        fused = torch.stack([parts[name] for name in ("v", "b", "vb") if name in parts], dim=1)
+        features = self.bn(fused).flatten(1).unflatten(0, (batch, time))
+        padded = F.pad(features, (0, 0, self.seq_len - 1, 0))
+        windows = padded.unfold(1, self.seq_len, 1).transpose(2, 3).flatten(0, 1)  # (b·t, seq_len, feature)
+        _, last = self.lstm_net(windows.contiguous())
+        out = self.fc(last[0]).unflatten(0, (batch, time))
+        return F.softplus(out) if self.output == "softplus" else out
+
+
+def _places(names: tuple[str, ...], columns: tuple[str, ...]) -> Tensor:
+    return torch.tensor([columns.index(name) for name in names], dtype=torch.long)

@@ -1,0 +1,144 @@
+"""Which bins train a model, which choose it, and which judge it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import xarray as xr
+
+from v1lib.errors import InputError
+from v1lib.session import stretch_ranges
+
+PROTOCOLS = ("guarded", "paper", "trials")
+Ranges = tuple[tuple[int, int], ...]
+
+#: Seconds over which the paper smooths counts and predictions before it correlates them.
+SMOOTHING_S = 2.0
+
+
+def boxcar_bins(bin_width_s: float) -> int:
+    """Bins of the paper's boxcar: int(2000 / 48) = 41 at 48 ms."""
+    return max(1, int(SMOOTHING_S / bin_width_s + 1e-9))
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Half-open ranges of bins for each part, each inside one stretch."""
+
+    train: Ranges
+    validation: Ranges
+    test: Ranges
+    protocol: str
+
+    def ranges(self, part: str) -> Ranges:
+        """The ranges of ``train``, ``validation`` or ``test``."""
+        if part not in ("train", "validation", "test"):
+            raise InputError("splits", "part", "train, validation or test", repr(part))
+        return getattr(self, part)
+
+    def bins(self, part: str) -> np.ndarray:
+        """Numbers of the bins of a part, int64, rising."""
+        ranges = self.ranges(part)
+        return np.concatenate([np.arange(a, b) for a, b in ranges]) if ranges else np.zeros(0, np.int64)
+
+    def mask(self, part: str, n: int) -> np.ndarray:
+        """True at the bins of a part, bool, shape (n,)."""
+        mask = np.zeros(n, bool)
+        mask[self.bins(part)] = True
+        return mask
+
+
+def split(
+    session: xr.Dataset,
+    protocol: str = "guarded",
+    *,
+    n_segments: int = 10,
+    seq_len: int = 8,
+    fold: int = 0,
+    n_folds: int = 4,
+    seed: int = 0,
+) -> Splits:
+    """Divide the bins of a session into train, validation and test.
+
+    Parameters
+    ----------
+    session : xarray.Dataset
+    protocol : str
+        ``guarded``: `n_segments` equal contiguous segments, the last 30 % of each for testing, and of
+        the rest the last 20 % for validation; wherever two parts touch, the first bins of the later one
+        are left out, as many as a sequence plus the 2-s smoothing.
+        ``paper``: the same without gaps.
+        ``trials``: whole stretches; of the stretches of each condition (session coordinate `condition`
+        on time; all are one condition without it) one fold tests, the next validates, the others train.
+    n_segments, seq_len : int
+        For ``guarded`` and ``paper``; `seq_len` is the longest sequence to be guarded against.
+    fold, n_folds, seed : int
+        For ``trials``; `seed` shuffles the stretches of a condition over the folds.
+
+    Raises
+    ------
+    InputError
+        If a part would be empty, or a condition changes inside a stretch.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError("split", "protocol", " or ".join(PROTOCOLS), repr(protocol))
+    if protocol == "trials":
+        parts = _trials(session, fold, n_folds, seed)
+    else:
+        gap = seq_len + boxcar_bins(float(session.attrs["bin_width_s"])) if protocol == "guarded" else 0
+        parts = _segments(session, n_segments, gap)
+    for name, ranges in parts.items():
+        if not ranges:
+            found = f"{session.sizes['time']} bins in {len(stretch_ranges(session))} stretches"
+            raise InputError("split", name, f"enough bins for a part by protocol {protocol!r}", found)
+    return Splits(**{name: tuple(ranges) for name, ranges in parts.items()}, protocol=protocol)
+
+
+def _segments(session: xr.Dataset, n_segments: int, gap: int) -> dict[str, list[tuple[int, int]]]:
+    edges = np.linspace(0, session.sizes["time"], n_segments + 1).astype(int)
+    parts: dict[str, list[tuple[int, int]]] = {"train": [], "validation": [], "test": []}
+    stretches = stretch_ranges(session)
+    for start, stop in pairwise(edges):
+        test = start + int(0.7 * (stop - start))
+        validation = start + int(0.8 * (test - start))
+        for name, a, b in (
+            ("train", start, validation),
+            ("validation", validation, test),
+            ("test", test, stop),
+        ):
+            a = a + gap if a > 0 else a
+            for first, last in stretches:
+                if max(a, first) < min(b, last):
+                    parts[name].append((int(max(a, first)), int(min(b, last))))
+    return parts
+
+
+def _trials(session: xr.Dataset, fold: int, n_folds: int, seed: int) -> dict[str, list[tuple[int, int]]]:
+    if n_folds < 3 or not 0 <= fold < n_folds:
+        found = f"fold {fold} of {n_folds}"
+        raise InputError("split", "fold", "one of at least 3 folds, counted from 0", found)
+    stretches = stretch_ranges(session)
+    conditions = []
+    for a, b in stretches:
+        inside = np.unique(session["condition"].values[a:b]) if "condition" in session.coords else [0]
+        if len(inside) != 1:
+            found = f"{len(inside)} in the stretch that starts at bin {a}"
+            raise InputError("session", "condition", "one value in a stretch", found)
+        conditions.append(inside[0])
+    values, member = np.unique(conditions, return_inverse=True)
+    counts = np.bincount(member)
+    if counts.min() < n_folds:
+        found = f"{counts.min()} of condition {values[counts.argmin()]}"
+        raise InputError("session", "condition", f"at least {n_folds} stretches of each", found)
+    rng = np.random.default_rng(seed)
+    parts: dict[str, list[tuple[int, int]]] = {"train": [], "validation": [], "test": []}
+    for number in range(values.size):
+        own = rng.permutation(np.flatnonzero(member == number))
+        # Conditions start their deal at different folds, so that what does not divide evenly spreads.
+        for place, trial in enumerate(own):
+            distance = (place + number - fold) % n_folds
+            name = {0: "test", 1: "validation"}.get(distance, "train")
+            parts[name].append(stretches[trial])
+    return {name: sorted(ranges) for name, ranges in parts.items()}
