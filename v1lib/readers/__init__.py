@@ -1,0 +1,51 @@
+"""Readers: one small module a format, each ending in a session."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import xarray as xr
+
+from v1lib.errors import InputError
+from v1lib.readers.two_photon import open_two_photon
+from v1lib.session import load_session
+
+#: How a file of each format begins, what the format is, and the function that reads it.
+_FORMATS = (
+    (b"\x89HDF\r\n\x1a\n", "a session file", load_session),
+    (b"MATLAB 5.0 MAT-file", "a two-photon grating recording", open_two_photon),
+)
+
+
+def open_session(path: str | Path, **choices) -> xr.Dataset:
+    """Open a recording in any known format as a session; the format is recognised by content, not by name.
+
+    Parameters
+    ----------
+    path : str or Path
+        A session file of this library, or a MATLAB file of two-photon gratings.
+    **choices
+        Handed to the format's reader, such as ``frame_shape`` (see
+        :func:`v1lib.readers.two_photon.open_two_photon`). A session file takes none.
+
+    Raises
+    ------
+    InputError
+        One sentence, for a file of no known format, a choice that its reader does not have, or a file that
+        its reader refuses.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(path, "file", "a recording", "a folder" if path.is_dir() else "no file")
+    with open(path, "rb") as file:
+        start = file.read(32)
+    for signature, _, reader in _FORMATS:
+        if start.startswith(signature):
+            known = [name for name in inspect.signature(reader).parameters if name != "path"]
+            for name in choices:
+                if name not in known:
+                    raise InputError(path, f"choice {name}", f"a choice among {known}", "one not known")
+            return reader(path, **choices)
+    kinds = " or ".join(kind for _, kind, _ in _FORMATS)
+    raise InputError(path, "file", kinds, f"one that begins with {start[:8]!r}" if start else "an empty file")
