@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -77,6 +78,23 @@ class Run:
     provenance: dict[str, object]
 
 
+class _Data(NamedTuple):
+    """A session as tensors: frames as stored (time, y, x), standardised behaviour and target (time, ...)."""
+
+    frames: Tensor
+    behavior: Tensor
+    target: Tensor
+    scaling: Scaling
+    device: torch.device
+    loss: Callable[[Tensor, Tensor], Tensor]
+
+    def inputs(self, bins: Tensor) -> tuple[Tensor, Tensor]:
+        """Scaled frames (b, t, 1, y, x) and behaviour (b, t, k) of bins (b, t), on the device."""
+        frames = self.frames[bins].to(self.device).float()
+        scaled = (frames - self.scaling.frame_mean) / self.scaling.frame_sd
+        return scaled.unsqueeze(2), self.behavior[bins].to(self.device)
+
+
 class DivergedError(InputError):
     """The loss became NaN or infinite; :attr:`run` is the last good state, None if there was none."""
 
@@ -115,15 +133,11 @@ def fit(model: EncodingModel, session: xr.Dataset, splits: Splits, config: FitCo
     _check(model, session, config)
     lead = model.seq_len - 1 + config.predict_offset
     _check_ranges(splits, lead)
-    scaling = fit_scaling(session, model.columns, splits)
-    device = choose_device(config.device)
-    frames, behavior = _tensors(session, scaling)
-    target = _target(session, scaling)
-    loss_of = _poisson if session["activity"].attrs["kind"] == "spike_count" else F.mse_loss
+    data = _data(session, fit_scaling(session, model.columns, splits), config)
 
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
-    model.to(device)
+    model.to(data.device)
     optimizer = _optimizer(model, config)
     steps = config.epochs * len(list(_batches(splits.train, lead, config, np.random.default_rng(0))))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate_factor(config, steps))
@@ -135,10 +149,10 @@ def fit(model: EncodingModel, session: xr.Dataset, splits: Splits, config: FitCo
         begun, errors, weights = time.perf_counter(), [], []
         model.train()
         for bins, scored in _batches(splits.train, lead, config, rng):
-            rates = model(_seen(frames[bins], scaling, device), behavior[bins].to(device))
+            rates = model(*data.inputs(bins))
             # The output at bin t is the rate of bin t + predict_offset, and the first windows are not whole.
             made = rates[:, model.seq_len - 1 : rates.shape[1] - config.predict_offset]
-            error = loss_of(made[scored], target[bins[:, lead:]][scored].to(device))
+            error = data.loss(made[scored], data.target[bins[:, lead:]][scored].to(data.device))
             optimizer.zero_grad(set_to_none=True)
             (error + _penalty(model, config)).backward()
             nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
@@ -146,9 +160,7 @@ def fit(model: EncodingModel, session: xr.Dataset, splits: Splits, config: FitCo
             schedule.step()
             errors.append(float(error.detach()))
             weights.append(int(scored.sum()))
-        validation = _error(
-            model, frames, behavior, target, splits.validation, lead, scaling, device, loss_of
-        )
+        validation = _error(model, data, splits.validation, lead)
         rows.append(
             {
                 "epoch": epoch,
@@ -174,7 +186,7 @@ def fit(model: EncodingModel, session: xr.Dataset, splits: Splits, config: FitCo
         model.cpu().eval()
         seconds = time.perf_counter() - started
         history = pd.DataFrame(rows).set_index("epoch")
-        run = Run(model, config, splits, scaling, history, _provenance(session, scaling, device, seconds))
+        run = Run(model, config, splits, data.scaling, history, _provenance(session, data, seconds))
     last = rows[-1]
     if run is None or not math.isfinite(last["train_loss"] + last["validation_loss"]):
         found = f"{last['train_loss']} (train), {last['validation_loss']} (validation)"
@@ -194,15 +206,14 @@ def predict(run: Run, session: xr.Dataset) -> xr.DataArray:
         each stretch, which have no whole window behind them.
     """
     _check(run.model, session, run.config)
-    device = choose_device(run.config.device)
-    frames, behavior = _tensors(session, run.scaling)
+    data = _data(session, run.scaling, run.config)
     lead = run.model.seq_len - 1 + run.config.predict_offset
-    run.model.to(device)
-    rates = _predict(run.model, frames, behavior, tuple(stretch_ranges(session)), lead, run.scaling, device)
+    run.model.to(data.device)
+    values = _predict(run.model, data, tuple(stretch_ranges(session)), lead).numpy()
     run.model.cpu()
-    values = rates.numpy()
     if session["activity"].attrs["kind"] == "fluorescence":
-        values = values * np.float32(run.scaling.activity_sd) + np.float32(run.scaling.activity_mean)
+        mean, sd = np.array([run.scaling.activity_mean, run.scaling.activity_sd], np.float32)
+        values = values * sd + mean
     unit = "spikes per bin" if session["activity"].attrs["kind"] == "spike_count" else "fluorescence"
     coords = {"time": session["time"], "unit": session["unit"]}
     return xr.DataArray(values, coords, ("time", "unit"), "prediction", {"units": unit})
@@ -227,22 +238,20 @@ def _check(model: EncodingModel, session: xr.Dataset, config: FitConfig) -> None
         raise InputError("FitConfig", "predict_offset", "0 or more bins", str(config.predict_offset))
 
 
-def _tensors(session: xr.Dataset, scaling: Scaling) -> tuple[Tensor, Tensor]:
-    """Frames as they are stored (time, y, x), and standardised behaviour (time, column)."""
-    frames = torch.from_numpy(np.ascontiguousarray(session["frames"].values))
-    return frames, torch.from_numpy(scaled_behavior(session, scaling))
-
-
-def _seen(frames: Tensor, scaling: Scaling, device: torch.device) -> Tensor:
-    """Stored frames (b, t, y, x) on the device, scaled, with a channel (b, t, 1, y, x)."""
-    return ((frames.to(device).float() - scaling.frame_mean) / scaling.frame_sd).unsqueeze(2)
-
-
-def _target(session: xr.Dataset, scaling: Scaling) -> Tensor:
-    values = session["activity"].values.astype(np.float32)
-    if session["activity"].attrs["kind"] == "fluorescence":
-        values = (values - np.float32(scaling.activity_mean)) / np.float32(scaling.activity_sd)
-    return torch.from_numpy(values)
+def _data(session: xr.Dataset, scaling: Scaling, config: FitConfig) -> _Data:
+    activity = session["activity"].values.astype(np.float32)
+    counts = session["activity"].attrs["kind"] == "spike_count"
+    if not counts:
+        mean, sd = np.array([scaling.activity_mean, scaling.activity_sd], np.float32)
+        activity = (activity - mean) / sd
+    return _Data(
+        torch.from_numpy(np.ascontiguousarray(session["frames"].values)),
+        torch.from_numpy(scaled_behavior(session, scaling)),
+        torch.from_numpy(activity),
+        scaling,
+        choose_device(config.device),
+        _poisson if counts else F.mse_loss,
+    )
 
 
 def _poisson(rates: Tensor, counts: Tensor) -> Tensor:
@@ -253,10 +262,12 @@ def _penalty(model: EncodingModel, config: FitConfig) -> Tensor:
     """What is added to the error: L1 on the behaviour weights, roughness of the visual weights."""
     total = torch.zeros((), device=next(model.parameters()).device)
     if model.behav_encoder is not None and config.behavior_l1:
-        total = total + config.behavior_l1 * model.behav_encoder.layers[1].weight.abs().mean()
+        total = total + config.behavior_l1 * model.behav_encoder.get_parameter("layers.1.weight").abs().mean()
     if model.visual_encoder is not None and config.smoothness:
-        layers = model.visual_encoder.layers
-        for weight in (layers[0].weight, layers[-1].weight.unflatten(1, model.visual_encoder.map_shape)):
+        encoder = model.visual_encoder
+        first = encoder.get_parameter("layers.0.weight")
+        readout = encoder.get_parameter(f"layers.{len(encoder.layers) - 1}.weight")
+        for weight in (first, readout.unflatten(1, encoder.map_shape)):
             # Zero outside, so that weights also fall off smoothly towards the border.
             around = F.pad(weight, (1, 1, 1, 1))
             rough = around.diff(dim=-1).square().mean() + around.diff(dim=-2).square().mean()
@@ -323,44 +334,24 @@ def _batches(
 
 
 @torch.no_grad()
-def _predict(
-    model: EncodingModel,
-    frames: Tensor,
-    behavior: Tensor,
-    ranges: Ranges,
-    lead: int,
-    scaling: Scaling,
-    device: torch.device,
-) -> Tensor:
+def _predict(model: EncodingModel, data: _Data, ranges: Ranges, lead: int) -> Tensor:
     """Model output aligned to the predicted bin, (time, unit); NaN outside `ranges` and in their lead."""
     model.eval()
-    rates = torch.full((behavior.shape[0], model.n_units), torch.nan)
+    offset = lead - (model.seq_len - 1)
+    rates = torch.full((data.behavior.shape[0], model.n_units), torch.nan)
     for a, b in ranges:
         for first in range(a, b - lead, 512):
             stop = min(first + lead + 512, b)
-            offset = lead - (model.seq_len - 1)
-            made = model(
-                _seen(frames[None, first : stop - offset], scaling, device),
-                behavior[None, first : stop - offset].to(device),
-            )
+            made = model(*data.inputs(torch.arange(first, stop - offset)[None]))
             rates[first + lead : stop] = made[0, model.seq_len - 1 :].cpu()
     return rates
 
 
-def _error(
-    model: EncodingModel,
-    frames: Tensor,
-    behavior: Tensor,
-    target: Tensor,
-    ranges: Ranges,
-    lead: int,
-    scaling: Scaling,
-    device: torch.device,
-    loss_of: Callable[[Tensor, Tensor], Tensor],
-) -> float:
-    rates = _predict(model, frames, behavior, ranges, lead, scaling, device)
+def _error(model: EncodingModel, data: _Data, ranges: Ranges, lead: int) -> float:
+    """Mean loss over the bins of `ranges` that have a whole window behind them."""
+    rates = _predict(model, data, ranges, lead)
     made = np.concatenate([np.arange(a + lead, b) for a, b in ranges if b - a > lead])
-    return float(loss_of(rates[made], target[made]))
+    return float(data.loss(rates[made], data.target[made]))
 
 
 def _check_ranges(splits: Splits, lead: int) -> None:
@@ -371,16 +362,13 @@ def _check_ranges(splits: Splits, lead: int) -> None:
             raise InputError("splits", part, expected, f"{longest} in the longest")
 
 
-def _provenance(
-    session: xr.Dataset, scaling: Scaling, device: torch.device, seconds: float
-) -> dict[str, object]:
-    found: dict[str, object] = {
-        name: session.attrs[name] for name in ("animal", "session", "source", "v1lib_version")
-    }
+def _provenance(session: xr.Dataset, data: _Data, seconds: float) -> dict[str, object]:
+    names = ("animal", "session", "source", "v1lib_version")
+    found: dict[str, object] = {name: session.attrs[name] for name in names}
     found.update(
-        torch=torch.__version__, device=str(device), threads=torch.get_num_threads(), seconds=seconds
+        torch=torch.__version__, device=str(data.device), threads=torch.get_num_threads(), seconds=seconds
     )
-    for name, share in zip(scaling.columns, scaling.filled, strict=True):
+    for name, share in zip(data.scaling.columns, data.scaling.filled, strict=True):
         found[f"filled {name}"] = share
     return found
 

@@ -59,6 +59,8 @@ class Shifter(nn.Module):
     The last layer starts at zero, so that training starts from the frame as the camera saw it.
     """
 
+    span: Tensor
+
     def __init__(self, n_inputs: int, frame_shape: tuple[int, int], width: int, divisor: float):
         super().__init__()
         self.layers = nn.Sequential(
@@ -73,8 +75,8 @@ class Shifter(nn.Module):
             nn.Tanh(),
         )
         self.bias = nn.Parameter(torch.zeros(3))
-        nn.init.zeros_(self.layers[7].weight)
-        nn.init.zeros_(self.layers[7].bias)
+        nn.init.zeros_(self.get_parameter("layers.7.weight"))
+        nn.init.zeros_(self.get_parameter("layers.7.bias"))
         height, width_px = frame_shape
         span = torch.tensor([width_px / divisor, height / divisor, 180 / 4])
         self.register_buffer("span", span, persistent=False)
@@ -153,6 +155,9 @@ class EncodingModel(nn.Module):
         For a model with no input, an unknown output, or convolutions larger than the frame.
     """
 
+    reads: Tensor
+    gaze_reads: Tensor
+
     def __init__(
         self,
         frame_shape: tuple[int, int],
@@ -182,19 +187,17 @@ class EncodingModel(nn.Module):
         if n_units < 1 or seq_len < 1:
             found = f"{n_units} units and seq_len {seq_len}"
             raise InputError("EncodingModel", "n_units and seq_len", "at least 1 each", found)
-        gaze = tuple(gaze) if vision else ()
+        gaze = gaze if vision else ()
         #: The columns of the behaviour that `forward` takes, in order.
         self.columns = tuple(dict.fromkeys([*behavior, *gaze]))
-        self.frame_shape, self.n_units, self.seq_len = tuple(frame_shape), n_units, seq_len
+        self.frame_shape, self.n_units, self.seq_len = frame_shape, n_units, seq_len
         self.output, self.center = output, center
         self.register_buffer("reads", _places(behavior, self.columns), persistent=False)
         self.register_buffer("gaze_reads", _places(gaze, self.columns), persistent=False)
 
-        self.shifter = Shifter(len(gaze), self.frame_shape, shifter_width, shifter_divisor) if gaze else None
+        self.shifter = Shifter(len(gaze), frame_shape, shifter_width, shifter_divisor) if gaze else None
         self.visual_encoder = (
-            VisualEncoder(self.frame_shape, n_units, tuple(channels), tuple(kernels), tuple(strides), dropout)
-            if vision
-            else None
+            VisualEncoder(frame_shape, n_units, channels, kernels, strides, dropout) if vision else None
         )
         self.behav_encoder = BehaviorEncoder(len(behavior), n_units) if behavior else None
         n_parts = 3 if vision and behavior else 1
@@ -227,7 +230,7 @@ class EncodingModel(nn.Module):
             found["v"] = self.visual_encoder(found["shifted"])
         if self.behav_encoder is not None:
             found["b"] = self.behav_encoder(behavior[:, self.reads])
-        if len(found) == 3:
+        if "v" in found and "b" in found:
             found["vb"] = found["v"] * found["b"]
         return found
 

@@ -1,0 +1,235 @@
+"""Things made once and kept: by content key, written whole or not at all, read without running code.
+
+The root folder is the environment variable ``V1LIB_CACHE``, else the user's cache folder. An entry's name
+is a hash of what was asked for, of the source of v1lib and of torch's version, so that a change of any of
+them makes it anew and nothing stale is ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from v1lib.errors import InputError
+from v1lib.features import Scaling
+from v1lib.fit import FitConfig, Run, fit
+from v1lib.models.encoding import EncodingModel
+from v1lib.splits import Splits
+
+RUN_SCHEMA = 1
+
+
+def cache_root() -> Path:
+    """The folder that everything kept lies under."""
+    chosen = os.environ.get("V1LIB_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "v1lib"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "v1lib" / "Cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "v1lib"
+
+
+@cache
+def source_hash() -> str:
+    """sha256 of the Python source of v1lib, but for the figures, on which nothing kept depends."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(set(root.rglob("*.py")) - {root / "plots.py"}):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def session_hash(session: xr.Dataset) -> str:
+    """sha256 of the values and labels of a session, whatever file it came from."""
+    digest = hashlib.sha256()
+    for name in sorted(map(str, session.variables)):
+        values = session[name].values
+        text = values.dtype.kind in "OUT"
+        data = (
+            "\0".join(map(str, values.ravel())).encode() if text else np.ascontiguousarray(values).tobytes()
+        )
+        digest.update(f"{name} {session[name].dims} {values.shape} {values.dtype.kind}".encode() + data)
+    digest.update(f"{session['activity'].attrs['kind']} {session.attrs['bin_width_s']}".encode())
+    return digest.hexdigest()
+
+
+def kept(kind: str, key: dict, make: Callable[[Path], object], *, suffix: str = "") -> Path:
+    """The file or folder that `make` makes for `key`, made now if it is not kept yet.
+
+    Parameters
+    ----------
+    kind : str
+        Folder under the root, such as ``runs``.
+    key : dict
+        All that the content depends on, besides the source of v1lib and torch's version; plain values.
+    make : callable
+        Writes a file or folder at the path that it is given, which lies beside the final place and is
+        renamed when it is whole. Two processes may make the same entry at once: one of them stays.
+    suffix : str
+        Of the file's name, such as ``.nc``.
+    """
+    full = {"key": key, "source": source_hash(), "torch": torch.__version__}
+    try:
+        text = json.dumps(full, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError("store", f"key of {kind}", "plain values that JSON can hold", str(error)) from error
+    place = cache_root() / kind / (hashlib.sha256(text.encode()).hexdigest()[:32] + suffix)
+    if place.exists():
+        return place
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".making-", dir=place.parent) as folder:
+        beside = Path(folder) / place.name
+        make(beside)
+        if not beside.exists():
+            raise InputError("store", kind, f"something written at {beside.name}", "nothing")
+        _put(beside, place)
+    return place
+
+
+def _put(beside: Path, place: Path) -> None:
+    """Rename into place; a folder that another process has put there meanwhile stays."""
+    try:
+        os.replace(beside, place)
+    except OSError:
+        if not place.exists():
+            raise
+
+
+def save_run(run: Run, path: str | Path) -> Path:
+    """Write a run as a folder of two files: ``weights.safetensors`` and ``run.json``.
+
+    The folder is written beside its place and renamed; one that is already there is replaced.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".saving-", dir=path.parent) as folder:
+        beside = Path(folder) / path.name
+        beside.mkdir()
+        state = {name: tensor.contiguous() for name, tensor in run.model.state_dict().items()}
+        save_file(state, beside / "weights.safetensors")
+        record = {
+            "schema": RUN_SCHEMA,
+            "model": {"class": "EncodingModel", "arguments": run.model.arguments},
+            "config": asdict(run.config),
+            "splits": asdict(run.splits),
+            "scaling": asdict(run.scaling),
+            "history": json.loads(run.history.reset_index().to_json(orient="split", double_precision=15)),
+            "provenance": run.provenance,
+            "weights_sha256": _sha256(beside / "weights.safetensors"),
+        }
+        (beside / "run.json").write_text(json.dumps(record, indent=1, default=_plain), encoding="utf-8")
+        if path.is_dir():
+            shutil.move(path, Path(folder) / "replaced")
+        _put(beside, path)
+    return path
+
+
+def load_run(path: str | Path) -> Run:
+    """Read a run written by :func:`save_run`; nothing in it is executed.
+
+    Raises
+    ------
+    InputError
+        If the folder is no run, is cut short, or does not fit together.
+    """
+    path = Path(path)
+    record = _read_record(path / "run.json")
+    weights = path / "weights.safetensors"
+    if not weights.is_file():
+        raise InputError(path, "weights.safetensors", "a file", "none")
+    if _sha256(weights) != record["weights_sha256"]:
+        raise InputError(weights, "sha256", "the one in run.json", "another (cut short or changed)")
+    try:
+        model = EncodingModel(**_frozen(record["model"]["arguments"]))
+        model.load_state_dict(load_file(weights))
+        config = FitConfig(**_frozen(record["config"]))
+        splits, scaling = Splits(**_frozen(record["splits"])), Scaling(**_frozen(record["scaling"]))
+        history = pd.read_json(StringIO(json.dumps(record["history"])), orient="split").set_index("epoch")
+        provenance = dict(record["provenance"])
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            path, "run", "a run of this version of v1lib", f"one that does not fit ({reason})"
+        ) from error
+    model.eval()
+    return Run(model, config, splits, scaling, history, provenance)
+
+
+def _read_record(path: Path) -> dict:
+    if not path.is_file():
+        raise InputError(path.parent, "run.json", "a file", "none")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(path, "file", "complete JSON", f"something else ({error})") from error
+    if not isinstance(record, dict) or record.get("schema") != RUN_SCHEMA:
+        found = repr(record.get("schema")) if isinstance(record, dict) else type(record).__name__
+        raise InputError(path, "schema", str(RUN_SCHEMA), found)
+    if "weights_sha256" not in record:
+        raise InputError(path, "weights_sha256", "a checksum", "none")
+    return record
+
+
+def kept_fit(
+    make_model: Callable[[], EncodingModel],
+    session: xr.Dataset,
+    splits: Splits,
+    config: FitConfig,
+) -> Run:
+    """The finished run of these inputs from the store, fitted now if it is not there yet.
+
+    Parameters
+    ----------
+    make_model : callable
+        Builds the untrained model; called once, its arguments and first weights are part of the key.
+    """
+    model = make_model()
+    weights = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        weights.update(name.encode() + tensor.numpy().tobytes())
+    key = {
+        "session": session_hash(session),
+        "model": json.loads(json.dumps(model.arguments, default=_plain)),
+        "weights": weights.hexdigest(),
+        "splits": asdict(splits),
+        "config": asdict(config),
+    }
+    return load_run(kept("runs", key, lambda path: save_run(fit(model, session, splits, config), path)))
+
+
+def _frozen(value: Any) -> Any:
+    """JSON's lists as tuples, at every level."""
+    if isinstance(value, dict):
+        return {name: _frozen(item) for name, item in value.items()}
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _plain(value):
+    """NumPy scalars as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
