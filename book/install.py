@@ -44,7 +44,9 @@ def venv_python() -> Path:
 def make_venv() -> None:
     """Create ``.venv``, or make it again where its interpreter does not start."""
     if venv_python().exists():
-        works = subprocess.run([str(venv_python()), "-m", "pip", "--version"], capture_output=True, check=False)
+        works = subprocess.run(
+            [str(venv_python()), "-m", "pip", "--version"], capture_output=True, check=False
+        )
         if works.returncode == 0:
             return
         shutil.rmtree(VENV)
@@ -62,7 +64,9 @@ def make_venv() -> None:
 def reason() -> str:
     """One sentence on why pip stopped, from the end of its log."""
     text = LOG.read_text()
-    if any(sign in text for sign in ("NewConnectionError", "name resolution", "ConnectTimeout", "ProxyError")):
+    if any(
+        sign in text for sign in ("NewConnectionError", "name resolution", "ConnectTimeout", "ProxyError")
+    ):
         return "The package index cannot be reached: connect to the network and run `make env` again."
     if "No space left" in text:
         return "The disk is full: make room (about 3 GB are needed) and run `make env` again."

@@ -1,0 +1,115 @@
+"""Execute, gate and build the book at one profile: ``make book``.
+
+Everything is made below ``_build/<profile>``: ``executed`` (the notebooks with their outputs), ``source``
+(what jupyter-book reads), and ``html``, which is replaced only when the whole book was built without a warning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+
+from book import pages
+from book.execute import execute_all, with_outputs
+from book.gate import check_notebook, check_prose, read_literature
+from book.keys import content_key
+from book.profile import PROFILES, chapters, read_profile
+from book.progress import ROOT, run
+
+
+def compose(
+    build: Path, profile: str, notebooks: list[Path], values: dict[str, dict[str, object]]
+) -> list[str]:
+    """Write ``source`` from the executed notebooks and the prose; return what the gate finds."""
+    literature = read_literature()
+    source = build / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    (source / "notebooks").mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, source / name)
+    shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+
+    findings: list[str] = []
+    executed = {}
+    for path in notebooks:
+        original = nbformat.read(path, as_version=4)
+        ran = executed[path.stem] = nbformat.read(build / "executed" / path.name, as_version=4)
+        used = values[path.stem]
+        page = with_outputs(original, ran)
+        key = content_key(original, used)
+        found = check_notebook(page, f"notebooks/{path.stem}", literature, expected_key=key, executed=ran)
+        findings += found
+        if found:
+            continue  # what follows relies on what the gate asks for
+        pages.show_values_used(page, profile, used)
+        pages.label_data(page)
+        pages.add_provenance(page, ran, profile, used)
+        nbformat.write(page, source / "notebooks" / path.name)
+
+    for file in sorted((source / "book").glob("*.md")):
+        text = file.read_text()
+        findings += check_prose(text, f"book/{file.stem}", literature)
+        text = text.replace(pages.STATUS_MARK, pages.status_table(executed, profile))
+        file.write_text(f"{text.rstrip()}\n\n{pages.prose_provenance(profile)}\n")
+    return findings
+
+
+def render(build: Path) -> list[str]:
+    """Build the HTML from scratch with warnings as errors; return jupyter-book's complaints."""
+    rendered = build / "rendered"
+    shutil.rmtree(rendered, ignore_errors=True)
+    log = build / "render.log"
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter_book",
+        "build",
+        str(build / "source"),
+        "--path-output",
+        str(rendered),
+    ]
+    command += ["--all", "-n", "-W", "--keep-going"]
+    if run(command, label="Rendering", name=f"{build.name}: rendering", expected_s=30.0, log=log):
+        said = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text())
+        complaints = [line for line in said.splitlines() if re.search(r"WARNING|ERROR|Error", line)]
+        return [*complaints, f"jupyter-book refused the pages above; the whole log: {os.path.relpath(log)}"]
+    html = build / "html"
+    shutil.rmtree(html, ignore_errors=True)
+    os.replace(rendered / "_build" / "html", html)
+    return []
+
+
+def build_book(profile: str) -> list[str]:
+    """Build the book at `profile`; return a line for each thing that is wrong, none if it was built."""
+    notebooks = chapters()
+    values = read_profile(profile, notebooks)
+    build = ROOT / "_build" / profile
+    problems = execute_all(notebooks, build / "executed", values)
+    return problems or compose(build, profile, notebooks, values) or render(build)
+
+
+def main() -> int:
+    """Build the book, and end in what stands or in what to mend."""
+    parser = argparse.ArgumentParser(description="Execute, gate and build the book.")
+    parser.add_argument("--profile", default="quick", help=", ".join(PROFILES))
+    profile = parser.parse_args().profile
+    try:
+        problems = build_book(profile)
+    except (FileNotFoundError, ValueError) as error:
+        problems = [str(error)]
+    if problems:
+        print("\n".join(problems), file=sys.stderr)
+        print("The book was not built: mend what is listed above and run `make book` again.", file=sys.stderr)
+        return 1
+    print(f"The book is built: open _build/{profile}/html/index.html, or run `make serve`.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""Execute notebooks one after the other, and again only those that something changed for.
+
+``python -m book.execute [STEM ...]`` executes the repository's notebooks in place with their own values
+(``make notebooks``); the build executes them into ``_build/<profile>/executed``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from book.keys import code_cells, code_hash, content_key
+from book.profile import chapters
+from book.progress import ROOT, past_duration, run
+
+#: Seconds a notebook is thought to take before it has ever run here.
+FIRST_GUESS_S = 60.0
+
+KERNEL_ENVIRONMENT = {
+    "TQDM_DISABLE": "1",  # a progress bar would be stderr on a page
+    "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of .venv, whatever kernels the user has installed
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"),
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+}
+
+
+def warm_up() -> None:
+    """Let matplotlib find its fonts once, because it says on stderr when it does."""
+    subprocess.run([sys.executable, "-c", "import matplotlib.font_manager"], capture_output=True, check=True)
+
+
+def is_current(executed: Path, key: dict[str, str]) -> bool:
+    """Whether `executed` holds a finished execution of exactly `key`."""
+    try:
+        record = nbformat.read(executed, as_version=4).metadata["v1lib"]["executed"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return all(record.get(name) == value for name, value in key.items())
+
+
+def execute_all(notebooks: list[Path], folder: Path, parameters: dict[str, dict[str, object]]) -> list[str]:
+    """Execute each notebook into `folder`; return a sentence for each that failed.
+
+    A notebook whose code, parameters, library and lock are those of a finished execution is not executed
+    again, so a build that was killed goes on where it stopped. One that fails does not stop the others.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = {path: content_key(nbformat.read(path, as_version=4), parameters[path.stem]) for path in notebooks}
+    waiting = [path for path in notebooks if not is_current(folder / path.name, keys[path])]
+    for path in notebooks:
+        if path not in waiting:
+            print(f"{path.stem}: nothing changed since it was executed")
+    if waiting:
+        warm_up()
+    failures = []
+    names = {path: f"{folder.parent.name}: {path.stem}" for path in waiting}
+    for number, path in enumerate(waiting, start=1):
+        log = folder / f"{path.stem}.log"
+        command = [sys.executable, "-m", "book.execute_one", str(path), str(folder / path.name)]
+        failed = run(
+            [*command, "--parameters", json.dumps(parameters[path.stem])],
+            label=f"[{number}/{len(waiting)}] {path.stem}",
+            name=names[path],
+            expected_s=FIRST_GUESS_S,
+            after_s=sum(past_duration(names[later], FIRST_GUESS_S) for later in waiting[number:]),
+            log=log,
+            env=KERNEL_ENVIRONMENT,
+        )
+        if failed:
+            said = log.read_text().strip().splitlines() or ["it was ended from outside"]
+            failures.append(f"{said[-1]} (the whole log: {os.path.relpath(log)})")
+    return failures
+
+
+def with_outputs(source: NotebookNode, executed: NotebookNode) -> NotebookNode:
+    """A copy of `source` that carries the outputs of `executed`; both have the same code."""
+    page = nbformat.from_dict(source)
+    for cell, ran in zip(code_cells(page), code_cells(executed), strict=True):
+        cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
+    return page
+
+
+def store_in_place(path: Path, executed: NotebookNode) -> None:
+    """Write the outputs of a quick execution into the repository's notebook, without its timings."""
+    page = with_outputs(nbformat.read(path, as_version=4), executed)
+    page.metadata.pop("papermill", None)
+    for cell in page.cells:
+        for passing in ("papermill", "execution"):
+            cell.metadata.pop(passing, None)
+    page.metadata.setdefault("v1lib", {})["executed"] = {"code": code_hash(page)}
+    beside = path.with_name(f".{path.name}")
+    nbformat.write(page, beside)
+    os.replace(beside, path)
+
+
+def main() -> int:
+    """Execute the repository's notebooks in place."""
+    parser = argparse.ArgumentParser(description="Execute the repository's notebooks in place at quick.")
+    parser.add_argument("stems", nargs="*", help="such as 01_recording; all of them if none is named")
+    stems = parser.parse_args().stems
+    notebooks = [ROOT / "notebooks" / f"{stem.removesuffix('.ipynb')}.ipynb" for stem in stems] or chapters()
+    for path in notebooks:
+        if not path.is_file():
+            sys.exit(f"There is no notebook {path.name} in notebooks/.")
+    folder = ROOT / "_build" / "quick" / "executed"
+    failures = execute_all(notebooks, folder, {path.stem: {} for path in notebooks})
+    for path in notebooks:
+        executed = folder / path.name
+        if is_current(executed, content_key(nbformat.read(path, as_version=4), {})):
+            store_in_place(path, nbformat.read(executed, as_version=4))
+    print("\n".join(failures) or f"{len(notebooks)} notebooks hold their quick outputs.")
+    return bool(failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
