@@ -1,7 +1,7 @@
 """Execute, gate and build the book at one profile: ``make book``.
 
 Everything is made below ``_build/<profile>``: ``executed`` (the notebooks with their outputs), ``source``
-(what jupyter-book reads), and ``html``, which is replaced only when the whole book was built without a warning.
+(what jupyter-book reads), and ``html``, replaced only when the whole book was built without a warning.
 """
 
 from __future__ import annotations
@@ -65,15 +65,8 @@ def render(build: Path) -> list[str]:
     rendered = build / "rendered"
     shutil.rmtree(rendered, ignore_errors=True)
     log = build / "render.log"
-    command = [
-        sys.executable,
-        "-m",
-        "jupyter_book",
-        "build",
-        str(build / "source"),
-        "--path-output",
-        str(rendered),
-    ]
+    program = str(Path(sys.executable).with_name("jupyter-book"))
+    command = [program, "build", str(build / "source"), "--path-output", str(rendered)]
     command += ["--all", "-n", "-W", "--keep-going"]
     if run(command, label="Rendering", name=f"{build.name}: rendering", expected_s=30.0, log=log):
         said = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text())
