@@ -21,7 +21,6 @@ and whatever else tells where the numbers come from. ``activity`` carries ``kind
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -160,13 +159,12 @@ def write_netcdf(dataset: xr.Dataset, path: str | Path, compressed: tuple[str, .
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     encoding = {name: {"zlib": True, "complevel": 1, "shuffle": False} for name in compressed}
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         dataset.to_netcdf(beside, engine="h5netcdf", encoding=encoding)
-        os.replace(beside, path)
+        beside.replace(path)
     finally:
-        Path(beside).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
     return path
 
 

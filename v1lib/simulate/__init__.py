@@ -1,0 +1,112 @@
+"""The simulated mouse: a recording whose truth is known, in the layout of a lab folder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from v1lib.errors import InputError
+from v1lib.recording import Recording, open_recording
+from v1lib.session import write_netcdf
+from v1lib.simulate.arena import camera_of
+from v1lib.simulate.kinematics import simulate_motion
+from v1lib.simulate.neurons import draw_spikes, expected_rate, plant_units
+from v1lib.simulate.streams import CAMERA_LEAD_S, write_eye, write_imu, write_top, write_units, write_world
+from v1lib.simulate.truth import behavior_at_steps, bin_truth, load_truth, retinal_drive, true_movement
+
+__all__ = ["bin_truth", "load_truth", "simulate_recording"]
+
+FIELD_OF_VIEW_DEG = 100.0
+#: Rows and columns of the retinal image that the receptive fields are drawn on, whatever the camera's.
+RETINA_SHAPE = (30, 40)
+
+
+def simulate_recording(
+    path: str | Path,
+    *,
+    minutes: float,
+    n_units: int,
+    seed: int,
+    frame_shape: tuple[int, int] = (60, 80),
+    clock_offset_s: float = 0.12,
+    clock_drift_ppm: float = 114.0,
+) -> Recording:
+    """Simulate a freely moving mouse and write what a laboratory would have recorded of it.
+
+    The same arguments give the same bytes on the same machine.
+
+    Parameters
+    ----------
+    path : str or Path
+        The lab folder to make; it must not exist. Its name becomes the recording's name.
+    minutes : float
+        Length of the recording, min.
+    n_units : int
+        Number of good units.
+    seed : int
+        Everything that is drawn is drawn from it.
+    frame_shape : (int, int)
+        Rows and columns of the head camera, both even.
+    clock_offset_s, clock_drift_ppm : float
+        ``t_cam = t_ephys − (offset + drift · t_ephys)``, times counted from the start of the ephys.
+
+    Returns
+    -------
+    Recording
+        The folder, opened; its truth is read by :func:`load_truth`.
+    """
+    path = Path(path)
+    _check(path, minutes, n_units, frame_shape, clock_offset_s)
+    motion_rng, unit_rng, spike_rng, world_rng, eye_rng, top_rng, imu_rng, table_rng = (
+        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(8)
+    )
+    motion = simulate_motion(motion_rng, 60 * minutes)
+    camera = camera_of(frame_shape, FIELD_OF_VIEW_DEG)
+    retina = camera_of(RETINA_SHAPE, FIELD_OF_VIEW_DEG)
+    units = plant_units(unit_rng, n_units, retina)
+    rate = expected_rate(units, retinal_drive(motion, units, retina), behavior_at_steps(motion))
+    spikes = draw_spikes(spike_rng, rate)
+    truth = true_movement(motion, camera).merge(units).assign(rate=(("step", "unit"), rate))
+    truth.attrs |= {
+        "clock_offset_s": clock_offset_s,
+        "clock_drift_ppm": clock_drift_ppm,
+        "start_s": CAMERA_LEAD_S,
+        "field_of_view_deg": FIELD_OF_VIEW_DEG,
+        "focal_px": camera.focal_px,
+        "seed": seed,
+    }
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        stem = str(beside / path.name)
+        write_world(Path(f"{stem}_world.nc"), world_rng, motion, camera)
+        write_eye(Path(f"{stem}_REYE.nc"), eye_rng, motion)
+        write_top(Path(f"{stem}_TOP1.nc"), top_rng, motion)
+        write_imu(Path(f"{stem}_imu.nc"), imu_rng, motion, clock_offset_s, clock_drift_ppm)
+        write_units(Path(f"{stem}_ephys_merge.json"), table_rng, spikes, clock_offset_s, clock_drift_ppm)
+        write_netcdf(truth, f"{stem}_truth.nc")
+        beside.chmod(0o755)
+        beside.rename(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return open_recording(path)
+
+
+def _check(
+    path: Path, minutes: float, n_units: int, frame_shape: tuple[int, int], clock_offset_s: float
+) -> None:
+    if path.exists():
+        raise InputError(path, "folder", "a path where nothing is yet", "something there")
+    if not minutes >= 0.5:
+        raise InputError("simulate_recording", "minutes", "at least half a minute", str(minutes))
+    if n_units < 1:
+        raise InputError("simulate_recording", "n_units", "at least one unit", str(n_units))
+    if len(frame_shape) != 2 or min(frame_shape) < 16 or any(size % 2 for size in frame_shape):
+        raise InputError("simulate_recording", "frame_shape", "two even numbers of 16 or more", str(frame_shape))
+    if abs(clock_offset_s) >= CAMERA_LEAD_S:
+        found = f"{clock_offset_s} s"
+        raise InputError("simulate_recording", "clock_offset_s", f"less than {CAMERA_LEAD_S} s either way", found)

@@ -1,0 +1,200 @@
+"""The simulated mouse's raw streams, written as a lab folder: one file a stream, each on its own clock.
+
+Cameras and ephys count time on different clocks. Both call their own count "seconds since midnight"; with
+times counted from the start of the ephys (``t0``), an instant that the camera computer stamps ``t_cam`` is
+stamped ``t_ephys`` by the ephys system, where ``t_cam = t_ephys − (offset + drift · t_ephys)``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from v1lib.session import write_netcdf
+from v1lib.simulate.arena import Camera, render
+from v1lib.simulate.kinematics import EYE_HEIGHT_CM, SAMPLE_RATE_HZ, body_rates, rotation_matrix
+
+#: Start of the ephys, s since midnight, on its own clock and the camera computer's alike.
+EPHYS_START_S = 10.5 * 3600
+#: The cameras start this long after the ephys, s.
+CAMERA_LEAD_S = 5.0
+WORLD_PERIOD_S = 1 / 30
+EYE_RATE_HZ = 60.0
+TOP_RATE_HZ = 60.0
+
+EYE_CAMERA_CENTER_PX = (310.0, 245.0)
+_EYE_SCALE_PX = 130.0  # distance from the eye's centre of rotation to the pupil, in pixels of the camera
+_EYE_REST_DEG = (27.0, 9.0)  # the eye camera looks from the side and above: theta and (downward) phi at rest
+_PX_PER_CM = 20.0
+
+
+def to_ephys_clock(camera_time: np.ndarray, offset_s: float, drift_ppm: float) -> np.ndarray:
+    """The ephys system's stamp of instants that the camera computer stamps `camera_time` (s from t0)."""
+    return (camera_time + offset_s) / (1 - 1e-6 * drift_ppm)
+
+
+def at_times(motion: xr.Dataset, names: tuple[str, ...], time: np.ndarray) -> list[np.ndarray]:
+    """Movement variables at `time` (s from the start of the motion)."""
+    return [np.interp(time, motion["time"].values, motion[name].values) for name in names]
+
+
+def camera_pose(motion: xr.Dataset, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Position (n, 3) in cm and rotation (n, 3, 3) of the head camera at `time` (s)."""
+    x, y, yaw, pitch, roll = at_times(motion, ("x", "y", "yaw", "pitch", "roll"), time)
+    return np.stack([x, y, np.full_like(x, EYE_HEIGHT_CM)], axis=1), rotation_matrix(yaw, pitch, roll)
+
+
+def write_world(path: Path, rng: np.random.Generator, motion: xr.Dataset, camera: Camera) -> None:
+    """The head camera: 30 interlaced frames a second, even rows first, odd rows half a period later."""
+    seconds = float(motion["time"][-1])
+    start = rng.uniform(0.05, 0.15)
+    n_frames = int((seconds - start - WORLD_PERIOD_S) / WORLD_PERIOD_S)
+    time = start + np.arange(n_frames) * WORLD_PERIOD_S + rng.normal(0, 1e-4, n_frames)
+    video = np.empty((n_frames, *camera.shape), np.uint8)
+    for field in (0, 1):
+        rows = slice(field, None, 2)
+        position, rotation = camera_pose(motion, time + field * WORLD_PERIOD_S / 2)
+        for i in range(0, n_frames, 2048):
+            picture = render(camera, position[i : i + 2048], rotation[i : i + 2048], rows)
+            picture += 0.01 * rng.standard_normal(picture.shape, dtype=np.float32)
+            video[i : i + 2048, rows] = np.rint(255 * picture.clip(0, 1))
+    world = xr.Dataset(
+        {"WORLD_video": (("frame", "y", "x"), video), "WORLD_times": ("frame", np.zeros(n_frames))},
+        {"timestamps": ("frame", EPHYS_START_S + CAMERA_LEAD_S + time)},
+        {"interlaced": "even rows first"},
+    )
+    write_netcdf(world, path)
+
+
+def write_eye(path: Path, rng: np.random.Generator, motion: xr.Dataset) -> None:
+    """The eye camera: pupil ellipses and eight edge points at 60 Hz, missing in blinks."""
+    seconds = float(motion["time"][-1])
+    time = np.arange(rng.uniform(0.05, 0.15), seconds - 0.05, 1 / EYE_RATE_HZ)
+    theta, phi, pupil = at_times(motion, ("theta", "phi", "pupil"), time)
+    side = np.deg2rad(theta + _EYE_REST_DEG[0])
+    down = np.deg2rad(-phi + _EYE_REST_DEG[1])  # the file counts phi downward
+    dx = _EYE_SCALE_PX * np.sin(side)
+    dy = _EYE_SCALE_PX * np.cos(side) * np.sin(down)
+    ratio = np.cos(side) * np.cos(down)
+    tilt = np.arctan2(dy, dx)  # the ellipse is short along the line from the camera's centre
+    turn = 2 * np.pi * np.arange(8) / 8
+    short, long = (pupil * ratio)[:, None] * np.cos(turn), pupil[:, None] * np.sin(turn)
+    cos, sin = np.cos(tilt)[:, None], np.sin(tilt)[:, None]
+    jitter = rng.normal(0, 0.4, (2, time.size))  # px, of the whole pupil
+    x0 = EYE_CAMERA_CENTER_PX[0] + dx + jitter[0]
+    y0 = EYE_CAMERA_CENTER_PX[1] + dy + jitter[1]
+    edge_x = x0[:, None] + short * cos - long * sin + rng.normal(0, 0.4, short.shape)
+    edge_y = y0[:, None] + short * sin + long * cos + rng.normal(0, 0.4, short.shape)
+    blink = np.zeros(time.size, bool)
+    for first in np.flatnonzero(rng.random(time.size) < 0.2 / EYE_RATE_HZ):
+        blink[first : first + rng.integers(4, 18)] = True
+    radius = pupil + rng.normal(0, 0.2, time.size)
+    ellipse = np.stack([side, down, radius, radius * ratio, x0, y0, tilt], axis=1)
+    ellipse[blink] = np.nan
+    likelihood = np.where(blink[:, None], rng.uniform(0, 0.5, short.shape), rng.uniform(0.97, 1, short.shape))
+    labels = ["theta", "phi", "longaxis", "shortaxis", "X0", "Y0", "ellipse_phi"]
+    points = [f"point{k}_{part}" for k in range(8) for part in ("x", "y", "likelihood")]
+    edges = np.stack([edge_x, edge_y, likelihood], axis=2).reshape(time.size, -1)
+    center = {f"cam_center_{axis}": value for axis, value in zip("xy", EYE_CAMERA_CENTER_PX, strict=True)}
+    eye = xr.Dataset(
+        {
+            "REYE_ellipse_params": (("frame", "ellipse_params"), ellipse, center),
+            "REYE_pts": (("frame", "point_loc"), edges),
+        },
+        {
+            "timestamps": ("frame", EPHYS_START_S + CAMERA_LEAD_S + time),
+            "ellipse_params": labels,
+            "point_loc": points,
+        },
+    )
+    write_netcdf(eye, path)
+
+
+def write_top(path: Path, rng: np.random.Generator, motion: xr.Dataset) -> None:
+    """The camera above the arena: neck position and speed at 60 Hz, with a few tracking errors."""
+    seconds = float(motion["time"][-1])
+    time = np.arange(rng.uniform(0.05, 0.15), seconds - 0.05, 1 / TOP_RATE_HZ)
+    x, y, speed = at_times(motion, ("x", "y", "speed"), time)
+    speed = np.abs(speed + rng.normal(0, 0.4, time.size))
+    lost = rng.random(time.size) < 0.002
+    speed[lost] += rng.uniform(30, 80, int(lost.sum()))
+    neck = _PX_PER_CM * np.stack([x, y], axis=1) + rng.normal(0, 1.0, (time.size, 2))
+    top = xr.Dataset(
+        {
+            "TOP1_props": (("frame", "prop"), speed[:, None]),
+            "TOP1_pts": (("frame", "point_loc"), neck),
+        },
+        {
+            "timestamps": ("frame", EPHYS_START_S + CAMERA_LEAD_S + time),
+            "prop": ["speed"],
+            "point_loc": ["neck_x", "neck_y"],
+        },
+    )
+    write_netcdf(top, path)
+
+
+def write_imu(path: Path, rng: np.random.Generator, motion: xr.Dataset, offset_s: float, drift_ppm: float) -> None:
+    """The head's accelerometer (g) and gyroscope (deg/s) at 300 Hz, on the ephys clock."""
+    clock = to_ephys_clock(CAMERA_LEAD_S + motion["time"].values, offset_s, drift_ppm)
+    samples = np.arange(np.ceil(clock[0] * SAMPLE_RATE_HZ), np.floor(clock[-1] * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    when = samples - (offset_s + 1e-6 * drift_ppm * samples) - CAMERA_LEAD_S
+    yaw, pitch, roll = at_times(motion, ("yaw", "pitch", "roll"), when)
+    up = rotation_matrix(yaw, pitch, roll)[:, 2, :]
+    acc = up + rng.normal(0, 0.02, up.shape)
+    gyro = body_rates(yaw, pitch, roll, SAMPLE_RATE_HZ) + rng.normal(0, 1.5, up.shape) + rng.normal(0, 0.5, 3)
+    raw = np.concatenate([acc / 1.6 + 2.9, gyro / 400 + 2.5], axis=1)  # V
+    tilt = np.rad2deg(
+        np.stack(
+            [np.arctan2(acc[:, 1], np.hypot(acc[:, 0], acc[:, 2])), np.arctan2(acc[:, 0], np.hypot(acc[:, 1], acc[:, 2]))],
+            axis=1,
+        )
+    )
+    axes = [f"{sensor}_{axis}" for sensor in ("acc", "gyro") for axis in "xyz"]
+    channels = [*(f"{name}_raw" for name in axes), *axes, "roll", "pitch"]
+    imu = xr.Dataset(
+        {"IMU_data": (("sample", "channel"), np.concatenate([raw, acc, gyro, tilt], axis=1))},
+        {"sample": EPHYS_START_S + samples, "channel": channels},
+    )
+    write_netcdf(imu, path)
+
+
+def write_units(
+    path: Path, rng: np.random.Generator, spikes: list[np.ndarray], offset_s: float, drift_ppm: float
+) -> None:
+    """The sorted units, one row each, good ones and two that the sorter rejected, on the ephys clock.
+
+    Parameters
+    ----------
+    spikes : list of arrays
+        Spike times of the good units, s from the start of the motion on the camera clock; unit k of the
+        truth is the k-th good unit in order of ``ch``.
+    """
+    rows = []
+    for number, times in enumerate(spikes):
+        clock = to_ephys_clock(CAMERA_LEAD_S + times, offset_s, drift_ppm)
+        rows.append({"group": "good", "ch": 2 * number + 1, "spikeT": clock})
+    last = max((row["spikeT"][-1] for row in rows if row["spikeT"].size), default=CAMERA_LEAD_S)
+    for channel, group in ((4, "mua"), (9, "noise")):
+        rows.append({"group": group, "ch": channel, "spikeT": np.sort(rng.uniform(0, last, 500))})
+    depth = np.linspace(-1, 1, 61)
+    waveform = -np.exp(-((depth / 0.15) ** 2)) + 0.4 * np.exp(-(((depth - 0.4) / 0.25) ** 2))
+    table = pd.DataFrame(
+        [
+            {
+                "cluster_id": index,
+                "ch": row["ch"],
+                "group": row["group"],
+                "n_spikes": row["spikeT"].size,
+                "t0": EPHYS_START_S,
+                "spikeT": row["spikeT"].tolist(),
+                "waveform": waveform.round(6).tolist(),
+            }
+            for index, row in enumerate(rng.permutation(np.array(rows, dtype=object)))
+        ]
+    )
+    beside = path.with_name(f".{path.name}")
+    table.to_json(beside, double_precision=9)
+    beside.replace(path)

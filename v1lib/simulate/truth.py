@@ -1,0 +1,165 @@
+"""What is true of a simulated recording, and how it looks on the bins of a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from v1lib.errors import InputError
+from v1lib.session import BEHAVIOR_UNITS, read_netcdf
+from v1lib.simulate.arena import Camera, render
+from v1lib.simulate.kinematics import rotation_matrix
+from v1lib.simulate.neurons import STEP_S
+from v1lib.simulate.streams import at_times, camera_pose
+
+
+def step_centers(motion: xr.Dataset) -> np.ndarray:
+    """Centres of the cortex's steps, s from the start of the motion."""
+    return (np.arange(int(float(motion["time"][-1]) / STEP_S)) + 0.5) * STEP_S
+
+
+def head_tilt(pitch: np.ndarray, roll: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Elevation of the nose and of the left ear, deg: what an accelerometer at rest reads, from Euler angles."""
+    return pitch, np.rad2deg(np.arcsin(np.cos(np.deg2rad(pitch)) * np.sin(np.deg2rad(roll))))
+
+
+def behavior_at_steps(motion: xr.Dataset) -> dict[str, np.ndarray]:
+    """The session's behaviour variables, as they truly were, in each step."""
+    names = tuple(BEHAVIOR_UNITS)
+    behavior = dict(zip(names, at_times(motion, names, step_centers(motion)), strict=True))
+    behavior["pitch"], behavior["roll"] = head_tilt(behavior["pitch"], behavior["roll"])
+    return behavior
+
+
+def retinal_drive(motion: xr.Dataset, units: xr.Dataset, retina: Camera) -> np.ndarray:
+    """The true retinal image of each step through each receptive field, (step, unit).
+
+    The retina is a camera that turns with the eye; its resting axis is that of the head camera.
+    """
+    time = step_centers(motion)
+    fields = units["receptive_field"].values.reshape(units.sizes["unit"], -1).T
+    drive = np.empty((time.size, units.sizes["unit"]))
+    for i in range(0, time.size, 2048):
+        part = time[i : i + 2048]
+        position, head = camera_pose(motion, part)
+        eye = rotation_matrix(*at_times(motion, ("theta", "phi", "torsion"), part))
+        picture = render(retina, position, head @ eye)
+        drive[i : i + 2048] = picture.reshape(part.size, -1) @ fields
+    return drive
+
+
+def retinal_motion(
+    theta: np.ndarray, phi: np.ndarray, torsion: np.ndarray, focal_px: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How the head camera's picture must be moved to be the retinal image.
+
+    A point p of the camera's picture (px, x right, y down, from the centre) lies at R(a) p + t of the
+    retinal image, with R(a) = [[cos a, −sin a], [sin a, cos a]], to first order around the centre.
+
+    Parameters
+    ----------
+    theta, phi, torsion : (n,) arrays
+        Eye in head, deg.
+    focal_px : float
+        Focal length of the camera, px.
+
+    Returns
+    -------
+    t_x, t_y : (n,) arrays, px
+    a : (n,) array, deg
+    """
+    to_eye = rotation_matrix(theta, phi, torsion).transpose(0, 2, 1)
+    ahead = to_eye[:, :, 0]
+    right = to_eye @ np.array([1.0, -1e-4, 0.0])
+    x, y = -focal_px * ahead[:, 1] / ahead[:, 0], -focal_px * ahead[:, 2] / ahead[:, 0]
+    dx = -focal_px * right[:, 1] / right[:, 0] - x
+    dy = -focal_px * right[:, 2] / right[:, 0] - y
+    return x, y, np.rad2deg(np.arctan2(dy, dx))
+
+
+def true_movement(motion: xr.Dataset, camera: Camera) -> xr.Dataset:
+    """Truth of movement and gaze over ``step``; see :func:`load_truth` for the names."""
+    time = step_centers(motion)
+    theta, phi, torsion, x, y, yaw = at_times(motion, ("theta", "phi", "torsion", "x", "y", "yaw"), time)
+    shift_x, shift_y, rotation = retinal_motion(theta, phi, torsion, camera.focal_px)
+    true = behavior_at_steps(motion) | {
+        "torsion": torsion,
+        "x_position": x,
+        "y_position": y,
+        "yaw": yaw,
+        "retinal_shift_x": shift_x,
+        "retinal_shift_y": shift_y,
+        "retinal_rotation": rotation,
+    }
+    return xr.Dataset({name: ("step", values) for name, values in true.items()}, {"step": time})
+
+
+def load_truth(path: str | Path) -> xr.Dataset:
+    """What is true of a simulated recording.
+
+    Parameters
+    ----------
+    path : str or Path
+        The recording's folder.
+
+    Returns
+    -------
+    xarray.Dataset
+        Over ``step`` (s from the start of the motion, camera clock; 60 a second): ``rate`` (step, unit) in
+        Hz; ``speed``, ``pitch``, ``roll``, ``phi``, ``theta``, ``pupil`` as in a session, ``torsion``,
+        ``yaw`` (deg), ``x_position``, ``y_position`` (cm); ``retinal_shift_x``, ``retinal_shift_y`` (px of
+        the head camera) and ``retinal_rotation`` (deg), see :func:`retinal_motion`. Over ``unit``: what
+        :func:`v1lib.simulate.neurons.plant_units` planted. Attributes: the clock and ``start_s``, the
+        camera-clock time of step 0's start from t0 of the ephys.
+
+    Raises
+    ------
+    InputError
+        Where the folder has no truth: it is a real recording.
+    """
+    path = Path(path)
+    file = path / f"{path.name}_truth.nc"
+    if not file.is_file():
+        raise InputError(path, file.name, "the truth of a simulated recording", "no such file")
+    return read_netcdf(file)
+
+
+def bin_truth(truth: xr.Dataset, session: xr.Dataset) -> xr.Dataset:
+    """The truth on the bins of a session that was aligned from the same recording.
+
+    Parameters
+    ----------
+    truth : xarray.Dataset
+        From :func:`load_truth`.
+    session : xarray.Dataset
+        Its attribute ``start_s`` places its time on the camera clock.
+
+    Returns
+    -------
+    xarray.Dataset
+        The variables over ``step`` now over ``time``, averaged by overlap; ``rate`` is the expected spike
+        count of the bin. What is over ``unit`` alone is passed on.
+    """
+    width = float(session.attrs["bin_width_s"])
+    first_edge = session["time"].values - width / 2 + session.attrs["start_s"] - truth.attrs["start_s"]
+    in_steps = np.stack([first_edge, first_edge + width]) / STEP_S
+    # Half a step's slack is never used by a session of the same recording; more means another recording.
+    if in_steps.min() < -0.5 or in_steps.max() > truth.sizes["step"] + 0.5:
+        span = f"{first_edge.min():.3f} to {first_edge.max() + width:.3f} s"
+        raise InputError("session", "time", f"bins within {truth.sizes['step'] * STEP_S:.3f} s of truth", span)
+    binned = xr.Dataset(attrs=truth.attrs)
+    for name, variable in truth.data_vars.items():
+        if "step" not in variable.dims:
+            binned[name] = variable
+            continue
+        values = variable.values.astype(float)
+        total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
+        edges = np.arange(len(total))
+        columns = total.reshape(len(total), -1).T
+        integral = np.stack([np.diff([np.interp(e, edges, column) for e in in_steps], axis=0)[0] for column in columns], -1)
+        mean = integral.reshape(session.sizes["time"], *values.shape[1:]) * STEP_S / width
+        binned[name] = (("time", *variable.dims[1:]), mean)
+    binned["rate"] = binned["rate"] * width
+    return binned.assign_coords(time=session["time"], unit=session["unit"])
