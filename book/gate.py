@@ -122,7 +122,7 @@ def check_notebook(
             findings.append(f"{where}: {lines} lines of code, at most {LONGEST_CELL}: move some into v1lib.")
 
     prose = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    captions = [cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "") for _, cell in code]
+    captions = [cell.metadata.get("mystnb", {}).get("figure", {}).get("caption") or "" for _, cell in code]
     findings += _check_title(prose, page)
     for directive in _DIRECTIVE.finditer(prose):
         findings += _check_glued_figure(directive["key"], directive["body"], page)

@@ -167,10 +167,13 @@ class Chromium:
             )
         return answer["result"].get("value")
 
-    def picture(self, width: int) -> bytes:
-        """The whole present page as PNG, `width` pixels wide."""
+    def resize(self, width: int) -> None:
+        """Show pages `width` pixels wide from now on; a narrow one as on a phone."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self.call("Emulation.setDeviceMetricsOverride", **size)
+
+    def picture(self) -> bytes:
+        """The whole present page as PNG."""
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         return base64.b64decode(shot["data"])
 
@@ -193,10 +196,11 @@ def main() -> int:
         sys.exit("No Chromium was found: install it, or name it in the environment variable CHROMIUM.")
     out.mkdir(parents=True, exist_ok=True)
     with serve(folder) as address, Chromium(program) as browser:
+        browser.resize(width)
         for page in pages(folder):
             browser.open(f"{address}/{page}")
             target = out / f"{Path(page).stem}_{width}.png"
-            target.write_bytes(browser.picture(width))
+            target.write_bytes(browser.picture())
             print(target, *browser.messages)
     return 0
 
