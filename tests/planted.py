@@ -35,7 +35,7 @@ def planted_session(
     picture /= picture.std()
     head = np.cumsum(smooth_noise(rng, n_bins, 12, 2), axis=0) * 0.35
     eye = smooth_noise(rng, n_bins, 5, 2)  # theta, phi in units of 10 degrees
-    speed = np.maximum(0.0, smooth_noise(rng, n_bins, 20)[:, 0]) * 8
+    speed = np.exp(0.8 * smooth_noise(rng, n_bins, 20)[:, 0]) * 4
     tilt = smooth_noise(rng, n_bins, 8, 2) * 15
     pupil = 10 + 1.5 * smooth_noise(rng, n_bins, 40)[:, 0]
     yy, xx = np.mgrid[:height, :width].astype(float)

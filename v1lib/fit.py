@@ -310,7 +310,7 @@ def _chunks(
     size = min(config.chunk_bins, max(b - a for a, b in ranges) - lead)
     chunks = []
     for a, b in ranges:
-        number, rest = divmod(b - a - lead, size)
+        number, rest = divmod(max(b - a - lead, 0), size)
         if number > 0:
             start = a + int(rng.integers(rest + 1))
             for first in range(start, start + number * size, size):

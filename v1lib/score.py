@@ -24,7 +24,7 @@ Segments = list[np.ndarray]
 
 def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Pearson's r of each column, shape (unit,), from two arrays (time, unit); NaN for a constant column."""
-    return _r(_sums(a, b)[None])[0]
+    return _r(_sums(a - a.mean(axis=0), b - b.mean(axis=0))[None])[0]
 
 
 def smooth(values: np.ndarray, bins: int) -> np.ndarray:

@@ -92,7 +92,8 @@ def split(
     for name, ranges in parts.items():
         if not ranges:
             found = f"{session.sizes['time']} bins in {len(stretch_ranges(session))} stretches"
-            raise InputError("split", name, f"enough bins for a part by protocol {protocol!r}", found)
+            expected = f"enough bins for {n_segments} segments by protocol {protocol!r} (ask for fewer)"
+            raise InputError("split", name, expected, found)
     return Splits(**{name: tuple(ranges) for name, ranges in parts.items()}, protocol=protocol)
 
 

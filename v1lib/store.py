@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -161,8 +161,8 @@ def load_run(path: str | Path) -> Run:
     try:
         model = EncodingModel(**_frozen(record["model"]["arguments"]))
         model.load_state_dict(load_file(weights))
-        config = FitConfig(**_frozen(record["config"]))
-        splits, scaling = Splits(**_frozen(record["splits"])), Scaling(**_frozen(record["scaling"]))
+        config, splits = _rebuilt(FitConfig, record["config"]), _rebuilt(Splits, record["splits"])
+        scaling = _rebuilt(Scaling, record["scaling"])
         history = pd.read_json(StringIO(json.dumps(record["history"])), orient="split").set_index("epoch")
         provenance = dict(record["provenance"])
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
@@ -214,6 +214,13 @@ def kept_fit(
         "config": asdict(config),
     }
     return load_run(kept("runs", key, lambda path: save_run(fit(model, session, splits, config), path)))
+
+
+def _rebuilt(cls: Any, values: dict) -> Any:
+    """A dataclass from its JSON; a field that is not there is not given its default."""
+    if set(values) != {field.name for field in fields(cls)}:
+        raise KeyError(f"{cls.__name__} with the fields {sorted(values)}")
+    return cls(**_frozen(values))
 
 
 def _frozen(value: Any) -> Any:

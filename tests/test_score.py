@@ -1,0 +1,143 @@
+"""Scores against SciPy, against what was planted, and against what an interval promises."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from planted import planted_session
+from scipy.stats import pearsonr, poisson
+
+from v1lib import score as score_module
+from v1lib.errors import InputError
+from v1lib.fit import FitConfig, fit
+from v1lib.models import encoding_model
+from v1lib.score import bits_per_spike, paired_difference, pearson, score, smooth
+from v1lib.splits import Splits, split
+
+SMALL = dict(channels=(4,), kernels=(5,), strides=(3,), hidden=8, shifter_width=8, seq_len=3)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    session, truth = planted_session(6000, 5, (8, 10), rate=1.0)
+    config = FitConfig(epochs=1, device="cpu")
+    return session, truth, fit(encoding_model(session, "S", **SMALL), session, split(session), config)
+
+
+def pretend(monkeypatch, values, session):
+    """Let the runs of the test predict `values`."""
+    made = xr.DataArray(values, {"unit": session["unit"]}, ("time", "unit"))
+    monkeypatch.setattr(score_module, "predict", lambda run, s: made)
+
+
+def test_r_against_scipy():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 200, 4)) * 1e-3 + 50
+    expected = [pearsonr(a[:, i], b[:, i]).statistic for i in range(4)]
+    np.testing.assert_allclose(pearson(a, b), expected, rtol=1e-6)
+    assert np.isnan(pearson(np.ones((20, 1)), b[:20, :1])).all()
+
+
+def test_smoothing_keeps_only_whole_boxcars():
+    values = np.random.default_rng(0).normal(size=(30, 2))
+    expected = [np.convolve(values[:, i], np.ones(7) / 7, mode="valid") for i in range(2)]
+    np.testing.assert_allclose(smooth(values, 7), np.transpose(expected), atol=1e-12)
+
+
+def test_the_true_rate_scores_the_oracle(fitted, monkeypatch):
+    session, truth, run = fitted
+    pretend(monkeypatch, truth["rate"].values, session)
+    scores = score(run, session, truth)
+    np.testing.assert_allclose(scores["fraction_of_oracle"], 1)
+    np.testing.assert_allclose(scores["r"], scores["oracle_r"])
+    assert (scores["r_smooth"] > scores["r"]).all()  # smoothing takes out Poisson noise
+    assert (scores["bits_per_spike"] > 0).all()
+    for name in ("r", "r_smooth", "oracle_r"):
+        low, high = scores[f"{name}_interval"].transpose("bound", "unit").values
+        assert (low < scores[name]).all() and (scores[name] < high).all()
+    assert list(scores["unit"].values) == [f"u{n:02d}" for n in range(5)]
+
+
+def test_only_whole_windows_of_test_bins_count(fitted, monkeypatch):
+    session, truth, run = fitted
+    clean = truth["rate"].values
+    pretend(monkeypatch, clean, session)
+    before = score(run, session)
+    spoilt = np.full_like(clean, 1e6)
+    for a, b in run.splits.test:
+        spoilt[a + 3 : b] = clean[a + 3 : b]  # seq_len 3 and predict_offset 1: three bins of lead
+    pretend(monkeypatch, spoilt, session)
+    xr.testing.assert_identical(score(run, session), before)
+    lengths = np.array([b - a - 3 for a, b in run.splits.test])
+    assert before.attrs["n_bins"] == lengths.sum()
+    assert before.attrs["n_bins_smooth"] == (lengths - 40).sum()
+    bins = np.concatenate([np.arange(a + 3, b) for a, b in run.splits.test])
+    expected = pearsonr(clean[bins, 1], session["activity"].values[bins, 1]).statistic
+    np.testing.assert_allclose(before["r"][1], expected)
+
+
+def test_bits_per_spike_against_scipy():
+    rng = np.random.default_rng(0)
+    rates, mean = rng.gamma(2, 0.4, size=(500, 2)), np.array([0.7, 0.9])
+    counts = rng.poisson(rates)
+    gain = poisson.logpmf(counts, rates).sum(0) - poisson.logpmf(counts, mean).sum(0)
+    np.testing.assert_allclose(bits_per_spike(rates, counts, mean), gain / np.log(2) / counts.sum(0))
+    assert np.isnan(bits_per_spike(rates, np.zeros((500, 2)), mean)).all()
+    np.testing.assert_allclose(bits_per_spike(np.tile(mean, (500, 1)), counts, mean), 0, atol=1e-12)
+
+
+def correlated(rng, n, rho):
+    """Two traces with correlation rho whose neighbouring bins are alike, as counts of a slow rate are."""
+    shared, own = (np.convolve(rng.normal(size=n + 19), np.ones(20) / np.sqrt(20), "valid") for _ in range(2))
+    return shared, rho * shared + np.sqrt(1 - rho**2) * own
+
+
+def test_intervals_cover_what_is_true():
+    """95 % intervals of blocks hold the true r in about 95 of 100 recordings of slow signals."""
+    rng = np.random.default_rng(0)
+    covered, naive = 0, 0
+    for _ in range(200):
+        a, b = correlated(rng, 6000, 0.4)
+        blocks = score_module._block_sums([a[:, None]], [b[:, None]], 208)
+        low, high = score_module._interval(score_module._bootstrap_r(blocks, rng))[:, 0]
+        covered += low < 0.4 < high
+        low, high = pearsonr(a, b).confidence_interval()
+        naive += low < 0.4 < high
+    # Binomial spread of 200 tries at 0.95 is 0.015; percentile intervals of 29 blocks are a little narrow.
+    assert 0.88 < covered / 200 <= 0.99
+    assert naive / 200 < 0.6  # what counting bins as independent would promise
+
+
+def test_paired_difference_finds_a_planted_one(fitted, monkeypatch):
+    session, truth, run = fitted
+    rng = np.random.default_rng(0)
+    rate = truth["rate"].values
+    better, worse = (rate + noise * rng.normal(size=rate.shape) for noise in (0.3, 0.6))
+    outcomes = iter([better, worse, better, better, better, worse])
+    made = lambda run, s: xr.DataArray(next(outcomes), dims=("time", "unit"))  # noqa: E731
+    monkeypatch.setattr(score_module, "predict", made)
+    found = paired_difference(run, run, session)
+    low, high = found["mean_difference_interval"].values
+    assert 0 < low < float(found["mean_difference"]) < high
+    same = paired_difference(run, run, session)
+    np.testing.assert_array_equal(same["mean_difference_interval"], 0)
+    smoothed = paired_difference(run, run, session, smooth_s=2.0)
+    assert smoothed.attrs["smooth_s"] == 2.0 and smoothed["difference"].sizes["unit"] == 5
+
+
+def test_refusals(fitted):
+    session, truth, run = fitted
+    other = fit(
+        encoding_model(session, "S", **SMALL),
+        session,
+        split(session, "paper"),
+        FitConfig(epochs=1, device="cpu"),
+    )
+    with pytest.raises(InputError, match="the same splits"):
+        paired_difference(run, other, session)
+    with pytest.raises(InputError, match="the session's bins and units"):
+        score(run, session, truth.isel(unit=[0]))
+    with pytest.raises(InputError, match="the session of the splits"):
+        score(run, session.isel(time=slice(0, 3000)))
+    other.splits = Splits(run.splits.train, run.splits.validation, ((50, 80),), "paper")
+    with pytest.raises(InputError, match="at least 41 bins, the boxcar"):
+        score(other, session)

@@ -1,0 +1,108 @@
+"""Parts of a session never share a bin, never cross a stretch, and keep their distance when guarded."""
+
+import numpy as np
+import pytest
+from planted import planted_session
+
+from v1lib.errors import InputError
+from v1lib.session import stretch_ranges
+from v1lib.splits import boxcar_bins, split
+
+PARTS = ("train", "validation", "test")
+
+
+@pytest.fixture(scope="module")
+def session():
+    return planted_session(6000, 2, (4, 5), n_stretches=3)[0]
+
+
+@pytest.mark.parametrize("protocol", ["guarded", "paper"])
+def test_parts_are_disjoint_and_inside_one_stretch(session, protocol):
+    splits = split(session, protocol)
+    taken = sum(splits.mask(part, 6000).astype(int) for part in PARTS)
+    assert taken.max() == 1
+    stretches = stretch_ranges(session)
+    for part in PARTS:
+        for a, b in splits.ranges(part):
+            assert a < b
+            assert any(first <= a and b <= last for first, last in stretches)
+        np.testing.assert_array_equal(np.flatnonzero(splits.mask(part, 6000)), splits.bins(part))
+
+
+def test_the_papers_shares():
+    session = planted_session(6000, 1, (4, 5))[0]
+    splits = split(session, "paper")
+    assert [splits.bins(part).size for part in PARTS] == [3360, 840, 1800]  # 0.56, 0.14 and 0.30
+    assert np.concatenate([splits.bins(part) for part in PARTS]).size == 6000
+    # The last 30 % of the first of ten segments of 600 bins is its test part.
+    assert splits.test[0] == (420, 600)
+    assert splits.validation[0] == (336, 420)
+
+
+def test_guarded_parts_keep_a_sequence_and_the_smoothing_apart(session):
+    splits = split(session, "guarded", seq_len=8)
+    label = np.zeros(6000, int)
+    for number, part in enumerate(PARTS, start=1):
+        label[splits.bins(part)] = number
+    used = np.flatnonzero(label)
+    changes = np.flatnonzero(np.diff(label[used]) != 0)
+    distance = used[changes + 1] - used[changes]
+    assert changes.size >= 20  # three parts in each of ten segments do change places
+    assert distance.min() >= 8 + 41
+    assert splits.train[0][0] == 0  # nothing lies before the first bin
+
+
+def test_guarded_takes_only_bins_of_the_same_part_in_paper():
+    session = planted_session(6000, 1, (4, 5))[0]
+    paper, guarded = split(session, "paper"), split(session, "guarded")
+    for part in PARTS:
+        assert set(guarded.bins(part)) < set(paper.bins(part))
+
+
+def test_boxcar_of_the_paper():
+    assert boxcar_bins(0.048) == 41
+    assert boxcar_bins(0.05) == 40  # 2.0 / 0.05 is 39.99... in floating point
+    assert boxcar_bins(5.0) == 1
+
+
+def with_conditions(n_trials, conditions):
+    session = planted_session(n_trials * 10, 1, (4, 5), n_stretches=n_trials)[0]
+    return session.assign_coords(condition=("time", np.repeat(conditions, 10)))
+
+
+def test_trials_are_whole_and_balanced_over_conditions():
+    session = with_conditions(48, np.tile(np.arange(8), 6))  # 8 directions x 6 repeats
+    tests = []
+    for fold in range(3):
+        splits = split(session, "trials", fold=fold, n_folds=3)
+        assert set(splits.train + splits.validation + splits.test) == set(stretch_ranges(session))
+        for part in PARTS:
+            conditions = session["condition"].values[splits.bins(part)]
+            np.testing.assert_array_equal(np.unique(conditions, return_counts=True)[1], 20)
+        tests.append(splits.bins("test"))
+    assert np.unique(np.concatenate(tests)).size == 480  # each trial tests in exactly one fold
+
+
+def test_trials_without_conditions_are_dealt_out():
+    session = planted_session(400, 1, (4, 5), n_stretches=20)[0]
+    splits = split(session, "trials", n_folds=4)
+    assert [len(splits.ranges(part)) for part in PARTS] == [10, 5, 5]
+    assert split(session, "trials", n_folds=4, seed=1).test != splits.test
+
+
+def test_refusals(session):
+    with pytest.raises(InputError, match="protocol"):
+        split(session, "random")
+    with pytest.raises(InputError, match="part"):
+        split(session).ranges("training")
+    with pytest.raises(InputError, match="enough bins"):
+        split(planted_session(300, 1, (4, 5))[0])  # segments of 30 bins, gaps of 49
+    with pytest.raises(InputError, match="at least 4 stretches"):
+        split(with_conditions(9, np.repeat([0, 1, 2], 3)), "trials")
+    mixed = with_conditions(12, np.repeat([0, 1], 6))
+    values = mixed["condition"].values.copy()
+    values[3] = 5
+    with pytest.raises(InputError, match="one value in a stretch"):
+        split(mixed.assign_coords(condition=("time", values)), "trials", n_folds=3)
+    with pytest.raises(InputError, match="fold"):
+        split(mixed, "trials", fold=3, n_folds=3)

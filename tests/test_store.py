@@ -1,0 +1,171 @@
+"""Kept things are whole, found again, made once, and never executed."""
+
+import json
+import multiprocessing
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from planted import planted_session
+
+from v1lib import store
+from v1lib.errors import InputError
+from v1lib.fit import FitConfig, fit, predict
+from v1lib.models import encoding_model
+from v1lib.splits import split
+
+SMALL = dict(channels=(4,), kernels=(5,), strides=(3,), hidden=8, shifter_width=8, seq_len=2)
+CONFIG = FitConfig(epochs=1, device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("V1LIB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def session():
+    return planted_session(900, 2, (8, 10))[0]
+
+
+@pytest.fixture(scope="module")
+def run(session):
+    return fit(encoding_model(session, "all", **SMALL), session, split(session, "paper"), CONFIG)
+
+
+def test_a_run_comes_back_the_same(run, session, tmp_path):
+    back = store.load_run(store.save_run(run, tmp_path / "run"))
+    assert (back.config, back.splits, back.scaling) == (run.config, run.splits, run.scaling)
+    assert back.provenance == run.provenance and back.model.arguments == run.model.arguments
+    np.testing.assert_allclose(back.history, run.history, rtol=1e-14)
+    assert list(back.history.columns) == list(run.history.columns)
+    np.testing.assert_array_equal(predict(back, session), predict(run, session))
+    store.save_run(back, tmp_path / "run")  # a second time, over the first
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def cut_weights(folder):
+    data = (folder / "weights.safetensors").read_bytes()
+    (folder / "weights.safetensors").write_bytes(data[: len(data) // 2])
+
+
+def cut_record(folder):
+    text = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(text[: len(text) // 2])
+
+
+def change_record(**changes):
+    def change(folder):
+        record = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps(record | changes))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (cut_weights, "sha256"),
+        (cut_record, "complete JSON"),
+        (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors: expected a file"),
+        (lambda folder: (folder / "run.json").unlink(), "run.json: expected a file"),
+        (lambda folder: (folder / "run.json").write_bytes(b"\x80\x04pickle"), "complete JSON"),
+        (change_record(schema=99), "schema: expected 1, found 99"),
+        (change_record(config={"epochs": 3}), "a run of this version"),
+        (
+            change_record(model={"arguments": {"frame_shape": [8, 10], "n_units": 3, "behavior": ["speed"]}}),
+            "fit",
+        ),
+    ],
+)
+def test_what_is_no_run_is_refused(run, tmp_path, spoil, words):
+    folder = store.save_run(run, tmp_path / "run")
+    spoil(folder)
+    with pytest.raises(InputError, match=words) as caught:
+        store.load_run(folder)
+    assert str(caught.value).count("\n") == 0
+
+
+def test_kept_makes_once_and_again_only_for_another_key(monkeypatch):
+    made = []
+
+    def make(path):
+        made.append(path)
+        path.write_text(f"number {len(made)}")
+
+    first = store.kept("things", {"a": 1, "b": [1.5, "x"]}, make, suffix=".txt")
+    assert store.kept("things", {"b": [1.5, "x"], "a": 1}, make, suffix=".txt") == first
+    assert first.read_text() == "number 1" and first.suffix == ".txt"
+    assert store.kept("things", {"a": 2, "b": [1.5, "x"]}, make) != first
+    monkeypatch.setattr(store, "source_hash", lambda: "of another version of v1lib")
+    assert store.kept("things", {"a": 1, "b": [1.5, "x"]}, make, suffix=".txt") != first
+    assert len(made) == 3
+    assert sorted(path.name[0] for path in first.parent.iterdir()).count(".") == 0  # nothing half-written
+
+
+def test_a_failure_leaves_nothing(root):
+    def fail(path):
+        path.mkdir()
+        (path / "half").write_text("half")
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        store.kept("things", {}, fail)
+    assert list((root / "things").iterdir()) == []
+    with pytest.raises(InputError, match="found nothing"):
+        store.kept("things", {}, lambda path: None)
+    with pytest.raises(InputError, match="plain values"):
+        store.kept("things", {"array": np.zeros(2)}, fail)
+    with pytest.raises(InputError, match="plain values"):
+        store.kept("things", {"rate": float("nan")}, fail)
+
+
+def make_slowly(path):
+    path.mkdir()
+    (path / "one").write_text("1")
+    time.sleep(0.3)
+    (path / "two").write_text("2")
+
+
+def in_a_process(queue):
+    path = store.kept("things", {"slow": True}, make_slowly)
+    queue.put(sorted(entry.name for entry in path.iterdir()))
+
+
+def test_two_processes_may_make_the_same():
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    processes = [context.Process(target=in_a_process, args=(queue,)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    assert [queue.get(timeout=30) for _ in processes] == [["one", "two"]] * 2
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+
+
+def test_kept_fit_fits_once(session, monkeypatch):
+    splits, calls = split(session, "paper"), []
+    monkeypatch.setattr(store, "fit", lambda *rest: calls.append(rest) or fit(*rest))
+
+    def make(seed=0):
+        return lambda: encoding_model(session, "orig", seed=seed, **SMALL)
+
+    first = store.kept_fit(make(), session, splits, CONFIG)
+    again = store.kept_fit(make(), session, splits, CONFIG)
+    assert len(calls) == 1
+    assert all(torch.equal(v, again.model.state_dict()[k]) for k, v in first.model.state_dict().items())
+    store.kept_fit(make(seed=1), session, splits, CONFIG)
+    store.kept_fit(make(), session, splits, replace(CONFIG, seed=1))
+    other = session.copy(deep=True)
+    other["activity"].values[-1, 0] += 1
+    store.kept_fit(make(), other, splits, CONFIG)
+    assert len(calls) == 4
+
+
+def test_the_source_hash_is_of_the_source():
+    assert store.source_hash() == store.source_hash.__wrapped__()
+    assert len(store.source_hash()) == 64
