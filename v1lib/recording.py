@@ -50,9 +50,16 @@ class Recording:
     spikes: nap.TsGroup
 
     @property
+    def source(self) -> str:
+        """``simulated`` where the truth lies beside the streams, otherwise ``lab folder``."""
+        return "simulated" if any(file.name.endswith("_truth.nc") for file in self.files) else "lab folder"
+
+    @property
     def files(self) -> list[Path]:
         """The files of the recording."""
-        return sorted(file for file in self.path.iterdir() if file.is_file() and not file.name.startswith("."))
+        return sorted(
+            file for file in self.path.iterdir() if file.is_file() and not file.name.startswith(".")
+        )
 
 
 def open_recording(path: str | Path) -> Recording:
@@ -104,7 +111,9 @@ def _open(file: Path) -> xr.Dataset:
         return xr.open_dataset(file, engine="h5netcdf")
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(file, "file", "a complete NetCDF-4 file", f"one that does not open ({reason})") from error
+        raise InputError(
+            file, "file", "a complete NetCDF-4 file", f"one that does not open ({reason})"
+        ) from error
 
 
 def _variable(data: xr.Dataset, file: Path, name: str, n_dims: int) -> xr.DataArray:
@@ -117,7 +126,9 @@ def _variable(data: xr.Dataset, file: Path, name: str, n_dims: int) -> xr.DataAr
     return data[name]
 
 
-def _labelled(data: xr.Dataset, file: Path, name: str, dim: str, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _labelled(
+    data: xr.Dataset, file: Path, name: str, dim: str, wanted: tuple[str, ...]
+) -> dict[str, np.ndarray]:
     """The wanted columns of a two-dimensional variable, found by their labels and never by their place."""
     variable = _variable(data, file, name, 2)
     if dim not in variable.dims or dim not in data.coords:
@@ -177,7 +188,9 @@ def _open_eye(file: Path, start: float) -> xr.Dataset:
         if name not in attributes:
             raise InputError(file, f"REYE_ellipse_params attribute {name}", "a value in px", "none")
     if np.isnan(columns["X0"]).all():
-        raise InputError(file, "REYE_ellipse_params", "some frames with a tracked pupil", "NaN in every frame")
+        raise InputError(
+            file, "REYE_ellipse_params", "some frames with a tracked pupil", "NaN in every frame"
+        )
     center = {f"center_{axis}": float(attributes[f"cam_center_{axis}"]) for axis in "xy"}
     return xr.Dataset({name: ("time", values) for name, values in columns.items()}, {"time": time}, center)
 
@@ -211,7 +224,9 @@ def _open_units(file: Path) -> tuple[nap.TsGroup, float]:
         table = pd.DataFrame(json.loads(file.read_text()))
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(file, "file", "a table of units in JSON", f"what does not parse ({reason})") from error
+        raise InputError(
+            file, "file", "a table of units in JSON", f"what does not parse ({reason})"
+        ) from error
     for name in ("group", "ch", "spikeT", "t0"):
         if name not in table:
             raise InputError(file, name, "a column of that name", f"only {list(table.columns)}")
@@ -224,8 +239,10 @@ def _open_units(file: Path) -> tuple[nap.TsGroup, float]:
     trains = {}
     for number, (channel, times) in enumerate(zip(good["ch"], good["spikeT"], strict=True)):
         spikes = np.asarray(times, dtype=float)
+        if spikes.size == 0:
+            raise InputError(file, f"spikeT of channel {channel}", "at least one spike", "none")
         if spikes.ndim != 1 or not np.isfinite(spikes).all() or (np.diff(spikes) < 0).any():
             raise InputError(file, f"spikeT of channel {channel}", "finite rising times", "others")
         trains[number] = nap.Ts(spikes)
-    span = nap.IntervalSet(0.0, max(float(train.t[-1]) for train in trains.values() if len(train)))
+    span = nap.IntervalSet(0.0, max(float(train.t[-1]) for train in trains.values()))
     return nap.TsGroup(trains, time_support=span, metadata={"ch": good["ch"].to_numpy()}), float(starts[0])

@@ -21,6 +21,7 @@ and whatever else tells where the numbers come from. ``activity`` carries ``kind
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,7 @@ def stretch_ranges(session: xr.Dataset) -> list[tuple[int, int]]:
     """Half-open ranges of bins, one a stretch, in order of time."""
     number = session["stretch"].values
     borders = np.flatnonzero(np.diff(number)) + 1
-    edges = [0, *borders.tolist(), number.size]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise([0, *borders.tolist(), number.size]))
 
 
 def validate_session(session: xr.Dataset, *, source: str | Path = "session") -> xr.Dataset:

@@ -1,0 +1,169 @@
+"""From raw streams, each on its own clock, to a session on one clock in bins."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+
+import numpy as np
+import xarray as xr
+
+from v1lib.align.bins import bin_edges, count_spikes, mean_in_bins
+from v1lib.align.camera import LEAST_COVERAGE, field_period, mean_frames
+from v1lib.align.clocks import ClockFit, estimate_clock
+from v1lib.align.eye import EyeCamera, calibrate_camera, eye_angles
+from v1lib.align.head import head_tilt
+from v1lib.errors import InputError
+from v1lib.recording import Recording
+from v1lib.session import BEHAVIOR_UNITS, SCHEMA_VERSION, validate_session
+
+__all__ = ["ClockFit", "align", "estimate_clock", "eye_of"]
+
+#: No mouse in the arena runs faster; what is faster is a tracking error of the camera above, cm/s.
+FASTEST_SPEED = 25.0
+
+
+def align(
+    recording: Recording,
+    *,
+    bin_width_s: float = 0.048,
+    frame_shape: tuple[int, int] | None = None,
+    clock: ClockFit | None = None,
+) -> xr.Dataset:
+    """Bring a recording onto one clock and into bins.
+
+    Parameters
+    ----------
+    recording : Recording
+    bin_width_s : float
+        Width of a bin, s; at least one exposure of the head camera.
+    frame_shape : (int, int), optional
+        Rows and columns of the session's frames; the camera's own by default.
+    clock : ClockFit, optional
+        The clock of the ephys against the cameras'; estimated from eye and gyroscope by default.
+
+    Returns
+    -------
+    xarray.Dataset
+        A session (:mod:`v1lib.session`). Bins begin where the last stream begins, on the camera clock;
+        attribute ``start_s`` tells where that is, from the start of the ephys.
+
+    Raises
+    ------
+    InputError
+        One sentence naming file, variable, what was expected and what was found.
+
+    Notes
+    -----
+    A spike or a sample on an edge belongs to the later bin. Behaviour is the mean of the samples measured
+    in a bin, NaN where none was. Speeds above 25 cm/s are tracking errors and count as not measured; their
+    share is the attribute ``speed_masked``. A bin that the head camera covers by less than half is left out
+    and begins a new stretch; their number is the attribute ``bins_without_frames``.
+    """
+    name = recording.path.name
+    period = field_period(recording.world)
+    if not bin_width_s >= period:
+        found = f"{bin_width_s} s"
+        raise InputError(
+            name, "bin_width_s", f"at least one exposure of the head camera, {period:.4f} s", found
+        )
+    eye = eye_of(recording)
+    imu = recording.imu
+    if clock is None:
+        clock = estimate_clock(
+            eye["time"].values, eye["theta"].values, imu["time"].values, imu["gyro"].sel(axis="up").values
+        )
+    imu_time = clock.to_camera(imu["time"].values)
+    edges = bin_edges(*_overlap(recording, imu_time), bin_width_s)
+    frames, coverage = mean_frames(recording.world, edges, frame_shape)
+    tilt = head_tilt(imu["time"].values, imu["acc"].values, imu["gyro"].values)
+    speed = recording.top["speed"].values
+    plausible = np.where(speed <= FASTEST_SPEED, speed, np.nan)
+    samples = {
+        "speed": (recording.top["time"].values, plausible),
+        "pitch": (imu_time, tilt["pitch"].values),
+        "roll": (imu_time, tilt["roll"].values),
+        "phi": (eye["time"].values, eye["phi"].values),
+        "theta": (eye["time"].values, eye["theta"].values),
+        "pupil": (eye["time"].values, eye["pupil"].values),
+    }
+    behavior = np.stack([mean_in_bins(*samples[name], edges) for name in BEHAVIOR_UNITS], axis=1)
+    trains = [clock.to_camera(recording.spikes[unit].t) for unit in recording.spikes.keys()]
+    counts = np.stack([count_spikes(train, edges) for train in trains], axis=1)
+
+    kept = coverage >= LEAST_COVERAGE
+    if not kept.any():
+        raise InputError(name, "WORLD_video", "pictures in at least one bin", "none in any")
+    number = np.cumsum(np.diff(kept.astype(int), prepend=0) == 1) - 1
+    session = xr.Dataset(
+        {
+            "frames": (("time", "y", "x"), frames[kept]),
+            "behavior": (("time", "variable"), behavior[kept].astype(np.float32)),
+            "activity": (("time", "unit"), counts[kept].astype(np.uint16), {"kind": "spike_count"}),
+            "stretch": ("time", number[kept].astype(np.int32)),
+        },
+        {
+            "time": (0.5 * (edges[1:] + edges[:-1]) - edges[0])[kept],
+            "variable": list(BEHAVIOR_UNITS),
+            "unit": np.arange(counts.shape[1]),
+            "channel": ("unit", recording.spikes["ch"].to_numpy()),
+        },
+        {
+            "schema_version": SCHEMA_VERSION,
+            "animal": name,
+            "session": name,
+            "source": recording.source,
+            "bin_width_s": bin_width_s,
+            "v1lib_version": version("v1lib"),
+            "start_s": float(edges[0]),
+            "clock_offset_s": clock.offset_s,
+            "clock_offset_se_s": clock.offset_se_s,
+            "clock_drift_ppm": clock.drift_ppm,
+            "clock_drift_se_ppm": clock.drift_se_ppm,
+            "clock_quality": clock.quality,
+            "speed_masked": float((speed > FASTEST_SPEED).mean()),
+            "bins_without_frames": int((~kept).sum()),
+            "pupil_unit": "px",
+            "sha256": _checksums(recording),
+        },
+    )
+    return validate_session(session, source=recording.path)
+
+
+def eye_of(recording: Recording) -> xr.Dataset:
+    """``theta``, ``phi`` (deg) and ``pupil`` (radius, px) of a recording's eye frames over ``time`` (s)."""
+    ellipses = recording.eye
+    center = (ellipses.attrs["center_x"], ellipses.attrs["center_y"])
+    camera: EyeCamera = calibrate_camera(ellipses, center=center)
+    angles = eye_angles(ellipses, camera).rename(frame="time")
+    return angles.assign(pupil=("time", ellipses["longaxis"].values)).assign_coords(time=ellipses["time"])
+
+
+def _overlap(recording: Recording, imu_time: np.ndarray) -> tuple[float, float]:
+    """Where all streams run, s, camera clock; refused where one ran less than half as long as another."""
+    half, fields = field_period(recording.world) / 2, 2 if recording.world.attrs["interlaced"] else 1
+    world = recording.world["time"].values
+    spans = {
+        "WORLD_video": (world[0] - half, world[-1] + half * (2 * fields - 1)),
+        "REYE_ellipse_params": (recording.eye["time"].values[0], recording.eye["time"].values[-1]),
+        "TOP1_props": (recording.top["time"].values[0], recording.top["time"].values[-1]),
+        "IMU_data": (imu_time[0], imu_time[-1]),
+    }
+    start, stop = max(first for first, _ in spans.values()), min(last for _, last in spans.values())
+    longest = max(last - first for first, last in spans.values())
+    for name, (first, last) in spans.items():
+        if last - first < 0.5 * longest or stop - start < 0.5 * longest:
+            found = f"{first:.1f} to {last:.1f} s, all together {start:.1f} to {stop:.1f} s"
+            raise InputError(
+                recording.path, name, f"a stream that runs through most of {longest:.1f} s", found
+            )
+    return start, stop
+
+
+def _checksums(recording: Recording) -> list[str]:
+    """``name sha256`` of each file of the recording."""
+    sums = []
+    for file in recording.files:
+        with file.open("rb") as stream:
+            sums.append(f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}")
+    return sums

@@ -115,7 +115,9 @@ def fit_pupil(
     return xr.Dataset({**variables, "n_points": ("frame", n_points), "shape": ("frame", names)})
 
 
-def calibrate_camera(ellipses: xr.Dataset, *, min_frames: int = 50) -> EyeCamera:
+def calibrate_camera(
+    ellipses: xr.Dataset, *, center: tuple[float, float] | None = None, min_frames: int = 50
+) -> EyeCamera:
     """Find where the camera looks straight into the eye, and the scale, from ellipses of many directions.
 
     A turned pupil is foreshortened towards the point where camera and eye face each other: the short axes of
@@ -125,7 +127,9 @@ def calibrate_camera(ellipses: xr.Dataset, *, min_frames: int = 50) -> EyeCamera
     Parameters
     ----------
     ellipses : xarray.Dataset
-        From :func:`fit_pupil`; only general ellipses count.
+        From :func:`fit_pupil` (of which only general ellipses count), or a tracker's own ellipses.
+    center : (float, float), optional
+        Where the camera's axis meets the picture, px, when it is known; only the scale is fitted then.
     min_frames : int
         Fewest frames to rest on.
 
@@ -135,20 +139,29 @@ def calibrate_camera(ellipses: xr.Dataset, *, min_frames: int = 50) -> EyeCamera
         If too few frames are flat enough, or their short axes are nearly parallel and meet nowhere.
     """
     ratio = (ellipses["shortaxis"] / ellipses["longaxis"]).values
-    flat = np.flatnonzero((ratio < ROUND_ABOVE) & (ellipses["shape"].values == "ellipse"))
+    general = ellipses["shape"].values == "ellipse" if "shape" in ellipses else np.isfinite(ratio)
+    flat = np.flatnonzero((ratio < ROUND_ABOVE) & general)
     if flat.size < min_frames:
         expected = f"at least {min_frames} general ellipses with short / long axis below {ROUND_ABOVE}"
         raise InputError("eye", "ellipses", expected, f"{flat.size}")
-    angle = ellipses["ellipse_phi"].values[flat]
     centers = np.stack([ellipses["X0"].values[flat], ellipses["Y0"].values[flat]], axis=1)
+    middle = (
+        np.array(center)
+        if center is not None
+        else _meeting_point(ellipses["ellipse_phi"].values[flat], centers)
+    )
+    sine = np.sqrt(1 - ratio[flat] ** 2)
+    away = np.linalg.norm(centers - middle, axis=1)
+    return EyeCamera(float(middle[0]), float(middle[1]), float(away @ sine / (sine @ sine)), int(flat.size))
+
+
+def _meeting_point(angle: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Where the short axes of ellipses meet, from the directions of their long axes (rad) and centres."""
     along = np.stack([np.cos(angle), np.sin(angle)], axis=1)  # long axes; the short ones are normal to them
     singular = np.linalg.svd(along, compute_uv=False)
     if singular[1] < 0.05 * singular[0]:
         raise InputError("eye", "ellipses", "short axes in several directions", "nearly parallel ones")
-    middle = np.linalg.lstsq(along, (along * centers).sum(axis=1))[0]
-    sine = np.sqrt(1 - ratio[flat] ** 2)
-    away = np.linalg.norm(centers - middle, axis=1)
-    return EyeCamera(float(middle[0]), float(middle[1]), float(away @ sine / (sine @ sine)), int(flat.size))
+    return np.linalg.lstsq(along, (along * centers).sum(axis=1))[0]
 
 
 def eye_angles(ellipses: xr.Dataset, camera: EyeCamera) -> xr.Dataset:

@@ -106,7 +106,11 @@ def _check(
     if n_units < 1:
         raise InputError("simulate_recording", "n_units", "at least one unit", str(n_units))
     if len(frame_shape) != 2 or min(frame_shape) < 16 or any(size % 2 for size in frame_shape):
-        raise InputError("simulate_recording", "frame_shape", "two even numbers of 16 or more", str(frame_shape))
+        raise InputError(
+            "simulate_recording", "frame_shape", "two even numbers of 16 or more", str(frame_shape)
+        )
     if abs(clock_offset_s) >= CAMERA_LEAD_S:
         found = f"{clock_offset_s} s"
-        raise InputError("simulate_recording", "clock_offset_s", f"less than {CAMERA_LEAD_S} s either way", found)
+        raise InputError(
+            "simulate_recording", "clock_offset_s", f"less than {CAMERA_LEAD_S} s either way", found
+        )

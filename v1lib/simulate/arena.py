@@ -93,7 +93,9 @@ def _read_level(
     return torch.lerp(top, bottom, dv)
 
 
-def render(camera: Camera, position: np.ndarray, rotation: np.ndarray, rows: slice | None = None) -> np.ndarray:
+def render(
+    camera: Camera, position: np.ndarray, rotation: np.ndarray, rows: slice | None = None
+) -> np.ndarray:
     """Pictures of the box.
 
     Parameters
@@ -112,11 +114,9 @@ def render(camera: Camera, position: np.ndarray, rotation: np.ndarray, rows: sli
     """
     texels, starts, last_level = _pyramid()
     n_columns = camera.shape[1]
-    rays = camera.rays().reshape(3, *camera.shape)
-    if rows is not None:
-        rays = rays[:, rows]
-    n_rows = rays.shape[1]
-    rays = torch.tensor(rays.reshape(3, -1), dtype=torch.float32)
+    seen = camera.rays().reshape(3, *camera.shape)[:, rows if rows is not None else slice(None)]
+    n_rows = seen.shape[1]
+    rays = torch.tensor(seen.reshape(3, -1), dtype=torch.float32)
     ray_length = rays.norm(dim=0)
     box = torch.tensor(BOX_CM)
     out = np.empty((len(position), n_rows, n_columns), np.float32)

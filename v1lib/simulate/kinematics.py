@@ -73,7 +73,9 @@ def _walk(rng: np.random.Generator, speed: np.ndarray) -> tuple[np.ndarray, np.n
     for i in range(pace.size):
         outward = np.abs((position - centre) / room).max()
         to_centre = np.arctan2(*(centre - position)[::-1])
-        away = np.sin(to_centre - heading) if np.cos(to_centre - heading) > 0 else np.sign(to_centre - heading)
+        away = (
+            np.sin(to_centre - heading) if np.cos(to_centre - heading) > 0 else np.sign(to_centre - heading)
+        )
         heading += step * (turning[i] + 4.0 * outward**4 * away)
         move = pace[i] * step * np.array([np.cos(heading), np.sin(heading)])
         position = np.clip(position + move, centre - room, centre + room)

@@ -58,8 +58,8 @@ def _gabors(retina: Camera, shape: xr.Dataset) -> np.ndarray:
 def _temporal_kernels(latency_s: np.ndarray, rebound: np.ndarray) -> np.ndarray:
     """Biphasic kernels (unit, lag) with their peak one latency in the past, unit norm."""
     lag = np.arange(_N_LAGS) * STEP_S
-    part = lag / latency_s[:, None]
-    kernel = part**6 * np.exp(6 * (1 - part)) - rebound[:, None] * (part / 1.8) ** 8 * np.exp(8 * (1 - part / 1.8))
+    early, late = lag / latency_s[:, None], lag / (1.8 * latency_s[:, None])
+    kernel = early**6 * np.exp(6 * (1 - early)) - rebound[:, None] * late**8 * np.exp(8 * (1 - late))
     return kernel / np.linalg.norm(kernel, axis=1, keepdims=True)
 
 

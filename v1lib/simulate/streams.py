@@ -136,22 +136,21 @@ def write_top(path: Path, rng: np.random.Generator, motion: xr.Dataset) -> None:
     write_netcdf(top, path)
 
 
-def write_imu(path: Path, rng: np.random.Generator, motion: xr.Dataset, offset_s: float, drift_ppm: float) -> None:
+def write_imu(
+    path: Path, rng: np.random.Generator, motion: xr.Dataset, offset_s: float, drift_ppm: float
+) -> None:
     """The head's accelerometer (g) and gyroscope (deg/s) at 300 Hz, on the ephys clock."""
     clock = to_ephys_clock(CAMERA_LEAD_S + motion["time"].values, offset_s, drift_ppm)
-    samples = np.arange(np.ceil(clock[0] * SAMPLE_RATE_HZ), np.floor(clock[-1] * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    first, last = np.ceil(clock[0] * SAMPLE_RATE_HZ), np.floor(clock[-1] * SAMPLE_RATE_HZ)
+    samples = np.arange(first, last) / SAMPLE_RATE_HZ
     when = samples - (offset_s + 1e-6 * drift_ppm * samples) - CAMERA_LEAD_S
     yaw, pitch, roll = at_times(motion, ("yaw", "pitch", "roll"), when)
     up = rotation_matrix(yaw, pitch, roll)[:, 2, :]
     acc = up + rng.normal(0, 0.02, up.shape)
     gyro = body_rates(yaw, pitch, roll, SAMPLE_RATE_HZ) + rng.normal(0, 1.5, up.shape) + rng.normal(0, 0.5, 3)
     raw = np.concatenate([acc / 1.6 + 2.9, gyro / 400 + 2.5], axis=1)  # V
-    tilt = np.rad2deg(
-        np.stack(
-            [np.arctan2(acc[:, 1], np.hypot(acc[:, 0], acc[:, 2])), np.arctan2(acc[:, 0], np.hypot(acc[:, 1], acc[:, 2]))],
-            axis=1,
-        )
-    )
+    x, y, z = acc.T
+    tilt = np.rad2deg(np.stack([np.arctan2(y, np.hypot(x, z)), np.arctan2(x, np.hypot(y, z))], axis=1))
     axes = [f"{sensor}_{axis}" for sensor in ("acc", "gyro") for axis in "xyz"]
     channels = [*(f"{name}_raw" for name in axes), *axes, "roll", "pitch"]
     imu = xr.Dataset(
@@ -172,29 +171,26 @@ def write_units(
         Spike times of the good units, s from the start of the motion on the camera clock; unit k of the
         truth is the k-th good unit in order of ``ch``.
     """
-    rows = []
-    for number, times in enumerate(spikes):
-        clock = to_ephys_clock(CAMERA_LEAD_S + times, offset_s, drift_ppm)
-        rows.append({"group": "good", "ch": 2 * number + 1, "spikeT": clock})
-    last = max((row["spikeT"][-1] for row in rows if row["spikeT"].size), default=CAMERA_LEAD_S)
-    for channel, group in ((4, "mua"), (9, "noise")):
-        rows.append({"group": group, "ch": channel, "spikeT": np.sort(rng.uniform(0, last, 500))})
+    clocks = [to_ephys_clock(CAMERA_LEAD_S + times, offset_s, drift_ppm) for times in spikes]
+    last = max((clock[-1] for clock in clocks if clock.size), default=CAMERA_LEAD_S)
+    channels = [2 * number + 1 for number in range(len(spikes))] + [4, 9]
+    groups = ["good"] * len(spikes) + ["mua", "noise"]
+    clocks += [np.sort(rng.uniform(0, last, 500)) for _ in range(2)]
     depth = np.linspace(-1, 1, 61)
     waveform = -np.exp(-((depth / 0.15) ** 2)) + 0.4 * np.exp(-(((depth - 0.4) / 0.25) ** 2))
     table = pd.DataFrame(
-        [
-            {
-                "cluster_id": index,
-                "ch": row["ch"],
-                "group": row["group"],
-                "n_spikes": row["spikeT"].size,
-                "t0": EPHYS_START_S,
-                "spikeT": row["spikeT"].tolist(),
-                "waveform": waveform.round(6).tolist(),
-            }
-            for index, row in enumerate(rng.permutation(np.array(rows, dtype=object)))
-        ]
+        {
+            "ch": channels,
+            "group": groups,
+            "n_spikes": [clock.size for clock in clocks],
+            "t0": EPHYS_START_S,
+            "spikeT": [clock.tolist() for clock in clocks],
+            "waveform": [waveform.round(6).tolist()] * len(clocks),
+        }
     )
+    # A sorter numbers its clusters in no order of depth.
+    table = table.iloc[rng.permutation(len(table))].reset_index(drop=True)
+    table.insert(0, "cluster_id", np.arange(len(table)))
     beside = path.with_name(f".{path.name}")
     table.to_json(beside, double_precision=9)
     beside.replace(path)

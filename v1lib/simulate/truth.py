@@ -21,7 +21,7 @@ def step_centers(motion: xr.Dataset) -> np.ndarray:
 
 
 def head_tilt(pitch: np.ndarray, roll: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Elevation of the nose and of the left ear, deg: what an accelerometer at rest reads, from Euler angles."""
+    """Elevation of the nose and of the left ear, deg: what an accelerometer at rest reads."""
     return pitch, np.rad2deg(np.arcsin(np.cos(np.deg2rad(pitch)) * np.sin(np.deg2rad(roll))))
 
 
@@ -148,18 +148,20 @@ def bin_truth(truth: xr.Dataset, session: xr.Dataset) -> xr.Dataset:
     # Half a step's slack is never used by a session of the same recording; more means another recording.
     if in_steps.min() < -0.5 or in_steps.max() > truth.sizes["step"] + 0.5:
         span = f"{first_edge.min():.3f} to {first_edge.max() + width:.3f} s"
-        raise InputError("session", "time", f"bins within {truth.sizes['step'] * STEP_S:.3f} s of truth", span)
+        raise InputError(
+            "session", "time", f"bins within {truth.sizes['step'] * STEP_S:.3f} s of truth", span
+        )
+    # The integral of a piecewise constant function is linear between its steps' edges, so interpolating the
+    # running sum gives the exact mean of a bin.
     binned = xr.Dataset(attrs=truth.attrs)
     for name, variable in truth.data_vars.items():
         if "step" not in variable.dims:
             binned[name] = variable
             continue
-        values = variable.values.astype(float)
-        total = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0)])
-        edges = np.arange(len(total))
-        columns = total.reshape(len(total), -1).T
-        integral = np.stack([np.diff([np.interp(e, edges, column) for e in in_steps], axis=0)[0] for column in columns], -1)
-        mean = integral.reshape(session.sizes["time"], *values.shape[1:]) * STEP_S / width
-        binned[name] = (("time", *variable.dims[1:]), mean)
+        columns = variable.values.reshape(truth.sizes["step"], -1).astype(float)
+        total = np.concatenate([np.zeros((1, columns.shape[1])), np.cumsum(columns, axis=0)])
+        until = [[np.interp(edge, np.arange(len(total)), column) for column in total.T] for edge in in_steps]
+        mean = (np.array(until[1]) - np.array(until[0])).T * STEP_S / width
+        binned[name] = (("time", *variable.dims[1:]), mean.reshape(-1, *variable.shape[1:]))
     binned["rate"] = binned["rate"] * width
     return binned.assign_coords(time=session["time"], unit=session["unit"])
