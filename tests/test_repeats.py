@@ -11,12 +11,14 @@ from v1lib.fit import FitConfig, fit
 from v1lib.models import encoding_model
 from v1lib.readers import open_session
 from v1lib.repeats import (
+    average_prediction,
     held_out,
     noise_ceiling,
     score_trials,
     spearman_brown,
     split_half_reliability,
     trial_tensor,
+    tuning_agreement,
 )
 from v1lib.splits import split
 
@@ -190,6 +192,55 @@ def test_folds_come_together_once_each():
     assert missing[:, :2].all() and not missing[:, 2:].any()
     with pytest.raises(InputError, match="tested twice"):
         held_out([runs[0], runs[0]], session)
+
+
+def folds_of(session):
+    return [split(session, "trials", fold=fold, n_folds=4) for fold in range(4)]
+
+
+def test_average_of_other_trials_predicts_as_well_as_theory_says():
+    share = np.repeat([0.1, 0.5], 100)
+    session, _ = repeats_session(share)
+    folds = folds_of(session)
+    made = average_prediction(session, folds)
+    assert np.isfinite(made.values).all()
+    # A mean of 12 repeats holds noise of its own: r = S / √(T (S + N / 12)).
+    expected = share / np.sqrt(share + (1 - share) / 12)
+    r = score_trials(session, {"average": made})["r"].values[0]
+    for value in (0.1, 0.5):
+        assert r[share == value].mean() == pytest.approx(expected[share == value][0], abs=0.02)
+
+
+def test_average_never_sees_the_trial_that_it_predicts():
+    session, _ = repeats_session([0.5])
+    folds = folds_of(session)
+    before = average_prediction(session, folds).values
+    trial = folds[0].test[3]
+    session["activity"].values[slice(*trial)] += 100
+    after = average_prediction(session, folds).values
+    np.testing.assert_array_equal(before[slice(*trial)], after[slice(*trial)])
+    assert (before != after).any()
+    with pytest.raises(InputError, match="whole trials"):
+        average_prediction(session, [split(session, "paper")])
+
+
+def test_agreement_of_tuning_is_there_with_tuning_and_not_without():
+    rng = np.random.default_rng(1)
+    session, _ = repeats_session(np.zeros(200))
+    condition = (session["condition"].values / 45).astype(int)
+    late = session["trial_time"].values > 0
+    folds = folds_of(session)
+    # A response to the onset that is the same in every direction predicts single trials and no tuning.
+    session["activity"].values[:] += late[:, None].astype("float32")
+    made = average_prediction(session, folds)
+    assert score_trials(session, {"average": made})["mean_r"][0] > 0.1
+    agreement = tuning_agreement(session, made, folds).values
+    assert abs(agreement.mean()) < 4 * agreement.std() / np.sqrt(200)
+    session["activity"].values[:] += (2 * rng.normal(size=(8, 200))[condition] * late[:, None]).astype(
+        "float32"
+    )
+    made = average_prediction(session, folds)
+    assert tuning_agreement(session, made, folds).mean() > 0.8
 
 
 def test_sessions_without_repeats_are_refused():

@@ -14,6 +14,7 @@ from scipy.stats import t as student_t
 from v1lib.errors import InputError
 from v1lib.fit import Run, predict
 from v1lib.session import stretch_ranges
+from v1lib.splits import Splits
 
 LEVEL = 0.95
 N_BOOTSTRAP = 2000
@@ -209,6 +210,70 @@ def held_out(runs: list[Run], session: xr.Dataset) -> xr.DataArray:
     return xr.DataArray(together, coords, ("time", "unit"), "prediction")
 
 
+def average_prediction(session: xr.Dataset, folds: list[Splits]) -> xr.DataArray:
+    """The plainest prediction: each test trial as the mean of its condition's trials in training.
+
+    Training here is the train and the validation part. Knows nothing but condition and trial time.
+
+    Parameters
+    ----------
+    session : xarray.Dataset
+        See :func:`trial_tensor`.
+    folds : list of Splits
+        By the protocol ``trials``, with test parts that do not overlap.
+
+    Returns
+    -------
+    xarray.DataArray, dims (time, unit)
+        NaN in trials that no fold tests.
+    """
+    trials = trial_tensor(session)
+    condition = trials["condition"].values
+    made = np.full(trials.shape, np.nan)
+    for fold in folds:
+        test = _trials_of(fold, "test", trials.sizes["sample"])
+        known = np.concatenate(
+            [_trials_of(fold, part, trials.sizes["sample"]) for part in ("train", "validation")]
+        )
+        for value in np.unique(condition[test]):
+            same = known[condition[known] == value]
+            made[test[condition[test] == value]] = trials.values[same].mean(axis=0, dtype=float)
+    coords = {"time": session["time"], "unit": session["unit"]}
+    return xr.DataArray(made.reshape(session["activity"].shape), coords, ("time", "unit"), "prediction")
+
+
+def tuning_agreement(
+    session: xr.Dataset, prediction: xr.DataArray, folds: list[Splits], *, after_s: float = 0.0
+) -> xr.DataArray:
+    """How well the tuning that a model predicts agrees with that of trials it has never seen.
+
+    In each fold the mean response later than `after_s` to each condition is taken from the test trials, once
+    as measured and once as predicted; r between the two is averaged over folds. Without tuning it is 0 on
+    average, whatever else the model predicts. It can be set beside :func:`split_half_reliability`.
+
+    Returns
+    -------
+    xarray.DataArray, dim unit
+    """
+    measured, made = trial_tensor(session), trial_tensor(session, prediction)
+    condition = measured["condition"].values
+    late = measured["trial_time"].values > after_s
+    found = []
+    for fold in folds:
+        test = _trials_of(fold, "test", measured.sizes["sample"])
+        values = np.unique(condition[test])
+        if len(values) < 3:
+            raise InputError(
+                "tuning_agreement", "folds", "at least 3 conditions in a test part", f"{len(values)}"
+            )
+        rows = []
+        for trials in (measured, made):
+            response = trials.values[test][:, late].mean(axis=1, dtype=float)
+            rows.append(np.stack([response[condition[test] == value].mean(axis=0) for value in values]))
+        found.append(_columns_r(*rows))
+    return xr.DataArray(np.mean(found, axis=0), {"unit": measured["unit"]}, ("unit",), "tuning_agreement")
+
+
 def score_trials(
     session: xr.Dataset, predictions: dict[str, xr.DataArray], *, reference: str | None = None, seed: int = 0
 ) -> xr.Dataset:
@@ -277,6 +342,13 @@ def _conditions(trials: xr.DataArray) -> list[np.ndarray]:
     """Numbers of the trials of each condition, in order."""
     condition = trials["condition"].values
     return [np.flatnonzero(condition == value) for value in np.unique(condition)]
+
+
+def _trials_of(fold: Splits, part: str, length: int) -> np.ndarray:
+    """Numbers of the trials of a part, each of `length` bins."""
+    if any(a % length or b - a != length for a, b in fold.ranges(part)):
+        raise InputError("splits", part, "whole trials (protocol trials)", f"protocol {fold.protocol}")
+    return np.array([a // length for a, _ in fold.ranges(part)], dtype=int)
 
 
 def _powers(repeats: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
