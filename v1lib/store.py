@@ -31,6 +31,8 @@ from v1lib.errors import InputError
 from v1lib.features import Scaling
 from v1lib.fit import FitConfig, Run, fit
 from v1lib.models.encoding import EncodingModel
+from v1lib.recording import Recording, open_recording
+from v1lib.simulate import simulate_recording
 from v1lib.splits import Splits
 
 RUN_SCHEMA = 1
@@ -214,6 +216,33 @@ def kept_fit(
         "config": asdict(config),
     }
     return load_run(kept("runs", key, lambda path: save_run(fit(model, session, splits, config), path)))
+
+
+def kept_recording(
+    *,
+    minutes: float,
+    n_units: int,
+    seed: int,
+    frame_shape: tuple[int, int] = (60, 80),
+    clock_offset_s: float = 0.12,
+    clock_drift_ppm: float = 114.0,
+) -> Recording:
+    """The simulated recording of these arguments from the store, simulated now if it is not there yet.
+
+    The arguments are those of :func:`v1lib.simulate.simulate_recording`; the recording is called
+    ``simulated_mouse_<seed>``.
+    """
+    arguments = {
+        "minutes": minutes,
+        "n_units": n_units,
+        "seed": seed,
+        "frame_shape": tuple(frame_shape),
+        "clock_offset_s": clock_offset_s,
+        "clock_drift_ppm": clock_drift_ppm,
+    }
+    name = f"simulated_mouse_{seed}"
+    folder = kept("recordings", arguments, lambda path: simulate_recording(path / name, **arguments))
+    return open_recording(folder / name)
 
 
 def _rebuilt(cls: Any, values: dict) -> Any:
