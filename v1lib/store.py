@@ -232,7 +232,7 @@ def kept_recording(
     The arguments are those of :func:`v1lib.simulate.simulate_recording`; the recording is called
     ``simulated_mouse_<seed>``.
     """
-    arguments = {
+    arguments: dict[str, Any] = {
         "minutes": minutes,
         "n_units": n_units,
         "seed": seed,
