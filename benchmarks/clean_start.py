@@ -1,7 +1,7 @@
 """How long the two commands take on a fresh clone, and how much memory: prints a table, tests nothing.
 
-``.venv/bin/python benchmarks/clean_start.py`` clones the committed state into a temporary folder, with an empty
-home folder, and runs ``make env``, ``make book`` and ``make test`` there, one after the other and from cold.
+``.venv/bin/python benchmarks/clean_start.py`` clones the committed state into a temporary folder, with
+an empty home folder, and runs ``make env``, ``make book`` and ``make test`` there, one after the other and from cold.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SAMPLE_EVERY_S = 0.5
 
 
 def memory_gb(process: psutil.Process) -> float:
-    """Memory of a process and all it started, in GB; pages they share are counted once where the system says."""
+    """Memory of a process and all it started, in GB; shared pages count once where the system can tell."""
     total = 0
     for member in [process, *process.children(recursive=True)]:
         try:
@@ -74,10 +74,8 @@ def main() -> int:
         for command, what in COMMANDS.items():
             status, minutes, peak = measure(command, clone, env, log)
             outcome = "" if status == 0 else f" (failed with status {status})"
-            print(
-                f"| `{command}` | {what}{outcome} | {minutes:.1f} | {AIMS_MIN[command]} | {peak:.2f} | {AIM_GB} |",
-                flush=True,
-            )
+            row = [f"`{command}`", what + outcome, f"{minutes:.1f}", AIMS_MIN[command], f"{peak:.2f}", AIM_GB]
+            print(f"| {' | '.join(map(str, row))} |", flush=True)
             if status:
                 failed += 1
                 print("\n".join(log.read_text().splitlines()[-15:]), file=sys.stderr)
