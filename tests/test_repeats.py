@@ -15,6 +15,7 @@ from v1lib.repeats import (
     held_out,
     noise_ceiling,
     score_trials,
+    shuffle_frames,
     spearman_brown,
     split_half_reliability,
     trial_tensor,
@@ -241,6 +242,20 @@ def test_agreement_of_tuning_is_there_with_tuning_and_not_without():
     )
     made = average_prediction(session, folds)
     assert tuning_agreement(session, made, folds).mean() > 0.8
+
+
+def test_shuffled_frames_keep_their_trials_whole_and_lose_their_condition():
+    session, _ = repeats_session([0.5])
+    session["frames"].values[:, 0, 0] = session["condition"].values / 45
+    session["frames"].values[:, 0, 1] = np.tile(np.arange(N_SAMPLES), 128)
+    shuffled = shuffle_frames(session)
+    condition, sample = shuffled["frames"].values[:, 0, 0], shuffled["frames"].values[:, 0, 1]
+    assert (np.diff(condition.reshape(128, -1).astype(int)) == 0).all()
+    np.testing.assert_array_equal(sample, np.tile(np.arange(N_SAMPLES), 128))
+    np.testing.assert_array_equal(np.sort(condition), np.sort(session["condition"].values / 45))
+    # An eighth of the trials meets its own direction by chance.
+    assert 0.02 < (condition == session["condition"].values / 45).mean() < 0.28
+    xr.testing.assert_identical(shuffled.drop_vars("frames"), session.drop_vars("frames"))
 
 
 def test_sessions_without_repeats_are_refused():

@@ -242,6 +242,18 @@ def average_prediction(session: xr.Dataset, folds: list[Splits]) -> xr.DataArray
     return xr.DataArray(made.reshape(session["activity"].shape), coords, ("time", "unit"), "prediction")
 
 
+def shuffle_frames(session: xr.Dataset, *, seed: int = 0) -> xr.Dataset:
+    """A control: the same session with each trial's frames replaced by those of a trial drawn at random.
+
+    Every trial's frames are used once. Frames then tell when a grating comes on, but nothing about which.
+    """
+    length = trial_tensor(session).sizes["sample"]
+    frames = session["frames"].values
+    trials = frames.reshape(-1, length, *frames.shape[1:])
+    order = np.random.default_rng(seed).permutation(len(trials))
+    return session.assign(frames=session["frames"].copy(data=trials[order].reshape(frames.shape)))
+
+
 def tuning_agreement(
     session: xr.Dataset, prediction: xr.DataArray, folds: list[Splits], *, after_s: float = 0.0
 ) -> xr.DataArray:
