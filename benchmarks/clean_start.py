@@ -1,7 +1,7 @@
 """How long the two commands take on a fresh clone, and how much memory: prints a table, tests nothing.
 
 ``.venv/bin/python benchmarks/clean_start.py`` clones the committed state into a temporary folder, with
-an empty home folder, and runs ``make env``, ``make book`` and ``make test`` there, one after the other and from cold.
+an empty home folder, and runs ``make env``, ``make book`` and ``make test`` there in turn and from cold.
 """
 
 from __future__ import annotations
