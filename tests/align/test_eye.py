@@ -1,11 +1,11 @@
 """Simulated pupils give back the angles they were drawn with; the real tracks pass and keep their gaps."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from v1lib.align.eye import EyeCamera, calibrate_camera, eye_angles, fit_pupil, from_stored_angles
 from v1lib.errors import InputError
+from v1lib.readers.edge_points import open_edge_points
 
 TRACKS = [f"ibl_pupil/5285c561-80da-4563-8694-739da92e5dd0.left.rng={number}.csv" for number in (0, 1)]
 CAMERA = EyeCamera(320.0, 240.0, 120.0, 0)
@@ -195,13 +195,8 @@ def test_bad_points_are_refused():
             fit_pupil(*arguments, **choices)
 
 
-def real_track(path):
-    table = pd.read_csv(path, header=[1, 2], index_col=0)
-    return [table.xs(name, axis=1, level=1).values for name in ("x", "y", "likelihood")]
-
-
 def test_two_networks_agree_on_the_real_pupil(real_file):
-    pupils = [fit_pupil(*real_track(real_file(name))) for name in TRACKS]
+    pupils = [fit_pupil(*open_edge_points(real_file(name))) for name in TRACKS]
     for pupil in pupils:
         assert pupil.sizes["frame"] == 2000 and set(pupil["shape"].values) == {"axis-aligned"}
         diameter = 2 * np.sqrt(pupil["longaxis"] * pupil["shortaxis"])
@@ -218,7 +213,7 @@ def test_two_networks_agree_on_the_real_pupil(real_file):
 
 
 def test_real_points_taken_away_stay_away(real_file):
-    x, y, likelihood = real_track(real_file(TRACKS[0]))
+    x, y, likelihood = open_edge_points(real_file(TRACKS[0]))
     rng = np.random.default_rng(0)
     lost = rng.random(x.shape) < 0.3
     likelihood = np.where(lost, 0.1, likelihood)

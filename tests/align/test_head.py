@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.spatial.transform import Rotation
 
-from v1lib.align.head import head_tilt, imu_from_voltage, static_tilt
+from v1lib.align.head import at_rest, head_tilt, imu_from_voltage, static_tilt
 from v1lib.errors import InputError
 
 IMU = "rodent_imu/example_imu.csv"
@@ -180,15 +180,20 @@ def real_streams(path):
     return time, acceleration, rotation - np.median(rotation, axis=0)
 
 
-def still(rotation, below, samples):
-    """Samples at whose both sides nothing turns faster than `below` deg/s."""
-    speed = pd.Series(np.linalg.norm(rotation, axis=1))
-    return (speed.rolling(samples, center=True).max() < below).values
+def test_rest_is_where_nothing_turns_around():
+    rotation = np.zeros((40, 3))
+    rotation[10, 1] = 25.0
+    rotation[30, 2] = np.nan
+    expected = np.ones(40, bool)
+    expected[[0, 1, *range(8, 13), *range(28, 33), 38, 39]] = False
+    np.testing.assert_array_equal(at_rest(rotation, samples=5), expected)
+    with pytest.raises(InputError, match="odd"):
+        at_rest(rotation, samples=4)
 
 
 def test_resting_sensor_measures_one_g_in_every_pose(real_file):
     time, acceleration, rotation = real_streams(real_file(POSES))
-    resting = still(rotation, below=10, samples=60)
+    resting = at_rest(rotation, below_deg_s=10, samples=61)
     border = np.flatnonzero(np.diff(resting.astype(int)))
     poses = [
         part for part in np.split(np.arange(time.size), border + 1) if resting[part[0]] and part.size > 300
@@ -212,7 +217,7 @@ def test_counter_of_the_head_sensor_is_a_clock(real_file):
 
 def test_real_head_agrees_with_itself_when_still_and_a_flipped_gyroscope_does_not(real_file):
     time, acceleration, rotation = real_streams(real_file(IMU))
-    resting = still(rotation, below=20, samples=30)
+    resting = at_rest(rotation)
     assert resting.sum() > 1000
     alone = static_tilt(acceleration)
     for number, name in enumerate(("pitch", "roll")):

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import xarray as xr
+from scipy.ndimage import maximum_filter1d
 
 from v1lib.errors import InputError
 
@@ -67,6 +68,30 @@ def static_tilt(acceleration: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pitch = np.rad2deg(np.arctan2(x, np.hypot(y, z))) * some
     roll = np.rad2deg(np.arctan2(y, np.hypot(x, z))) * some
     return pitch, roll
+
+
+def at_rest(rotation: np.ndarray, *, below_deg_s: float = 20.0, samples: int = 31) -> np.ndarray:
+    """Samples around which the sensor does not turn.
+
+    Parameters
+    ----------
+    rotation : ndarray, shape (sample, 3)
+        Degrees per second.
+    below_deg_s : float
+        The speed of rotation stays below this in all of the samples around.
+    samples : int
+        Length of that window, odd.
+
+    Returns
+    -------
+    ndarray of bool, shape (sample,)
+        False where the window holds a missing sample or reaches over an end.
+    """
+    if samples < 1 or samples % 2 == 0:
+        raise InputError("at_rest", "samples", "an odd number", str(samples))
+    speed = np.linalg.norm(np.asarray(rotation, float), axis=1)
+    moving = ~(speed < below_deg_s)  # so that NaN counts as moving
+    return ~maximum_filter1d(moving, samples, mode="constant", cval=True)
 
 
 def head_tilt(
