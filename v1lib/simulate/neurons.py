@@ -5,8 +5,9 @@ The rate of a unit is ::
     rate = base · ((1 − share) · visual · gain + share · offset)
 
 with ``visual`` = softplus of the filtered retinal image, ``gain`` and ``offset`` = exponentials of weighted
-behaviour; each of the three has mean 1 over the recording, so ``base`` is the mean rate and ``share`` the
-part of it that does not depend on vision.
+behaviour; ``visual · gain`` and ``offset`` each have mean 1 over the recording, so ``base`` is the mean rate
+and ``share`` the part of it that does not depend on vision. No rate is above 200 Hz, which lowers the mean of
+a unit that would have passed it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,231 @@
+"""A lab folder is opened by its labels, and each way it can be broken ends in one sentence."""
+
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import v1lib
+from v1lib.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lab") / "mouse"
+    v1lib.simulate_recording(path, minutes=0.5, n_units=3, seed=8, frame_shape=(16, 20))
+    return path
+
+
+@pytest.fixture
+def folder(pristine, tmp_path):
+    return shutil.copytree(pristine, tmp_path / "mouse")
+
+
+def rewrite(folder, ending, change):
+    """Read one stream's file, change the dataset, write it back."""
+    file = folder / f"mouse_{ending}"
+    with xr.open_dataset(file, engine="h5netcdf") as data:
+        data = change(data.load())
+    file.unlink()
+    data.to_netcdf(file, engine="h5netcdf")
+
+
+def rewrite_units(folder, change):
+    file = folder / "mouse_ephys_merge.json"
+    table = pd.DataFrame(json.loads(file.read_text()))
+    change(table).to_json(file)
+
+
+def refusal(folder):
+    """The one sentence that opening the folder ends in."""
+    with pytest.raises(InputError) as caught:
+        v1lib.open_recording(folder)
+    sentence = str(caught.value)
+    assert "\n" not in sentence and sentence.endswith(".") and ": expected " in sentence
+    assert ", found " in sentence and "mouse" in sentence
+    return sentence
+
+
+def test_streams_come_back_with_their_shapes_and_clocks(pristine):
+    recording = v1lib.open_recording(pristine)
+    assert recording.source == "simulated"
+    assert recording.world["video"].shape == (recording.world.sizes["frame"], 16, 20)
+    assert recording.world["video"].dtype == np.uint8
+    assert recording.world.attrs["interlaced"]
+    assert len(recording.spikes) == 3
+    assert abs(1 / np.median(np.diff(recording.world["time"])) - 30) < 0.1
+    assert abs(1 / np.median(np.diff(recording.imu["time"])) - 300) < 0.1
+    assert 5 < recording.world["time"][0] < 6
+    assert np.isclose(np.median(np.linalg.norm(recording.imu["acc"], axis=1)), 1.0, atol=0.02)
+
+
+def test_units_are_the_good_ones_in_order_of_channel(folder, pristine):
+    table = pd.DataFrame(json.loads((pristine / "mouse_ephys_merge.json").read_text()))
+    assert set(table["group"]) == {"good", "mua", "noise"}
+    assert not table["ch"].is_monotonic_increasing
+    spikes = v1lib.open_recording(pristine).spikes
+    assert spikes["ch"].tolist() == [1, 3, 5]
+    for unit, channel in enumerate((1, 3, 5)):
+        np.testing.assert_array_equal(spikes[unit].t, table.loc[table["ch"] == channel, "spikeT"].item())
+
+
+def test_t0_is_read_by_name_wherever_its_column_stands(folder, pristine):
+    rewrite_units(folder, lambda table: table[["t0", "spikeT", "group", "ch"]])
+    before, after = v1lib.open_recording(pristine), v1lib.open_recording(folder)
+    np.testing.assert_array_equal(before.world["time"], after.world["time"])
+
+
+def test_video_saved_as_signed_bytes_is_read_as_bytes(folder, pristine):
+    def sign(data):
+        data["WORLD_video"] = data["WORLD_video"].astype(np.uint8).astype(np.int8)
+        return data
+
+    rewrite(folder, "world.nc", sign)
+    before, after = v1lib.open_recording(pristine), v1lib.open_recording(folder)
+    assert before.world["video"].values.max() > 127
+    np.testing.assert_array_equal(before.world["video"].values, after.world["video"].values)
+
+
+def test_channels_are_found_by_label_in_any_order(folder, pristine):
+    rewrite(folder, "imu.nc", lambda data: data.isel(channel=slice(None, None, -1)))
+    before, after = v1lib.open_recording(pristine), v1lib.open_recording(folder)
+    np.testing.assert_array_equal(before.imu["gyro"], after.imu["gyro"])
+
+
+def test_the_unnamed_array_of_the_pipeline_is_the_imu(folder, pristine):
+    rewrite(folder, "imu.nc", lambda data: data.rename(IMU_data="__xarray_dataarray_variable__"))
+    np.testing.assert_array_equal(
+        v1lib.open_recording(folder).imu["acc"], v1lib.open_recording(pristine).imu["acc"]
+    )
+
+
+def test_the_older_name_of_the_eye_file_is_known(folder):
+    (folder / "mouse_REYE.nc").rename(folder / "mouse_Reye.nc")
+    v1lib.open_recording(folder)
+
+
+def test_a_progressive_camera_is_not_taken_apart(folder):
+    def faster(data):
+        start = data["timestamps"][0]
+        return data.assign_coords(timestamps=start + (data["timestamps"] - start) / 2)
+
+    rewrite(folder, "world.nc", faster)
+    assert not v1lib.open_recording(folder).world.attrs["interlaced"]
+
+
+@pytest.mark.parametrize("ending", ["world.nc", "REYE.nc", "TOP1.nc", "imu.nc", "ephys_merge.json"])
+def test_a_missing_stream_is_named(folder, ending):
+    (folder / f"mouse_{ending}").unlink()
+    assert ending in refusal(folder)
+
+
+@pytest.mark.parametrize("ending", ["world.nc", "REYE.nc", "TOP1.nc", "imu.nc", "ephys_merge.json"])
+def test_a_stream_cut_short_is_named(folder, ending):
+    file = folder / f"mouse_{ending}"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert ending in refusal(folder)
+
+
+@pytest.mark.parametrize("text", ["", "spikes: 3", '{"group": {"0": "good"', "[1, 2, 3]", "3", '{"a": 1}'])
+def test_a_json_that_is_none_is_refused(folder, text):
+    (folder / "mouse_ephys_merge.json").write_text(text)
+    assert "ephys_merge.json" in refusal(folder)
+
+
+@pytest.mark.parametrize("ending", ["world.nc", "REYE.nc", "TOP1.nc"])
+def test_time_stamps_that_run_backwards_are_refused(folder, ending):
+    def swap(data):
+        stamps = data["timestamps"].values.copy()
+        stamps[[100, 101]] = stamps[[101, 100]]
+        return data.assign_coords(timestamps=("frame", stamps))
+
+    rewrite(folder, ending, swap)
+    sentence = refusal(folder)
+    assert "timestamps" in sentence and "rise" in sentence and "sample 101" in sentence
+
+
+def test_imu_samples_that_run_backwards_are_refused(folder):
+    rewrite(folder, "imu.nc", lambda data: data.assign_coords(sample=data["sample"].values[::-1]))
+    assert "sample" in refusal(folder)
+
+
+def test_a_stream_of_another_length_than_its_time_stamps_is_refused(folder):
+    def shorten(data):
+        return data.rename(timestamps="old").assign_coords(
+            timestamps=("stamp", data["timestamps"].values[:-7])
+        )
+
+    rewrite(folder, "TOP1.nc", shorten)
+    assert "one a sample" in refusal(folder)
+
+
+def test_an_eye_that_is_missing_throughout_is_refused(folder):
+    rewrite(
+        folder, "REYE.nc", lambda data: data.assign(REYE_ellipse_params=data["REYE_ellipse_params"] * np.nan)
+    )
+    assert "NaN in every frame" in refusal(folder)
+
+
+def test_no_good_unit_is_refused(folder):
+    rewrite_units(folder, lambda table: table.assign(group="mua"))
+    assert "none good" in refusal(folder)
+
+
+def test_a_unit_without_spikes_is_refused(folder):
+    def silence(table):
+        row = table.index[table["ch"] == 3][0]
+        table.at[row, "spikeT"] = []
+        return table
+
+    rewrite_units(folder, silence)
+    assert "channel 3" in refusal(folder)
+
+
+def test_spikes_out_of_order_are_refused(folder):
+    def turn(table):
+        row = table.index[table["ch"] == 3][0]
+        table.at[row, "spikeT"] = table.at[row, "spikeT"][::-1]
+        return table
+
+    rewrite_units(folder, turn)
+    assert "channel 3" in refusal(folder)
+
+
+def test_frames_of_two_sizes_are_refused(folder):
+    """Pictures of unequal size can only be stored as lists of unequal length."""
+    file = folder / "mouse_world.nc"
+    with h5py.File(file, "r+") as data:
+        n = data["WORLD_video"].shape[0]
+        dimension = data["WORLD_video"].dims[0][0]
+        del data["WORLD_video"]
+        ragged = data.create_dataset("WORLD_video", (n,), h5py.vlen_dtype(np.uint8))
+        ragged.dims[0].attach_scale(dimension)
+        for k in range(n):
+            ragged[k] = np.zeros(320 if k < 5 else 80, np.uint8)
+    assert "WORLD_video" in refusal(folder)
+
+
+def test_video_of_colour_or_of_floats_is_refused(folder):
+    rewrite(folder, "world.nc", lambda data: data.assign(WORLD_video=data["WORLD_video"].astype(np.float32)))
+    assert "8-bit" in refusal(folder)
+
+
+def test_a_column_that_is_not_there_is_named(folder):
+    rewrite(folder, "TOP1.nc", lambda data: data.assign_coords(prop=["velocity"]))
+    assert "prop speed" in refusal(folder)
+
+
+def test_two_recordings_in_one_folder_are_refused(folder):
+    shutil.copy(folder / "mouse_world.nc", folder / "second_world.nc")
+    assert "second_world.nc" in refusal(folder)
+
+
+def test_streams_that_hardly_overlap_are_refused(folder):
+    rewrite(folder, "TOP1.nc", lambda data: data.assign_coords(timestamps=data["timestamps"] + 25.0))
+    recording = v1lib.open_recording(folder)
+    with pytest.raises(InputError, match="runs through most"):
+        v1lib.align(recording, clock=v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0))
