@@ -10,6 +10,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def build_book(profile: str) -> list[str]:
     notebooks = chapters()
     values = read_profile(profile, notebooks)
     build = ROOT / "_build" / profile
-    problems = execute_all(notebooks, build / "executed", values)
+    problems = list(execute_all(notebooks, build / "executed", values).values())
     return problems or compose(build, profile, notebooks, values) or render(build)
 
 
@@ -92,6 +93,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Execute, gate and build the book.")
     parser.add_argument("--profile", default="quick", help=", ".join(PROFILES))
     profile = parser.parse_args().profile
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("The build was ended; `make book` goes on from here."))
     try:
         problems = build_book(profile)
     except (FileNotFoundError, ValueError) as error:
@@ -100,7 +102,8 @@ def main() -> int:
         print("\n".join(problems), file=sys.stderr)
         print("The book was not built: mend what is listed above and run `make book` again.", file=sys.stderr)
         return 1
-    print(f"The book is built: open _build/{profile}/html/index.html, or run `make serve`.")
+    serve = "make serve" if profile == "quick" else f"make serve PROFILE={profile}"
+    print(f"The book is built: open _build/{profile}/html/index.html, or run `{serve}`.")
     return 0
 
 

@@ -46,7 +46,9 @@ def is_current(executed: Path, key: dict[str, str]) -> bool:
     return all(record.get(name) == value for name, value in key.items())
 
 
-def execute_all(notebooks: list[Path], folder: Path, parameters: dict[str, dict[str, object]]) -> list[str]:
+def execute_all(
+    notebooks: list[Path], folder: Path, parameters: dict[str, dict[str, object]]
+) -> dict[Path, str]:
     """Execute each notebook into `folder`; return a sentence for each that failed.
 
     A notebook whose code, parameters, library and lock are those of a finished execution is not executed
@@ -60,7 +62,7 @@ def execute_all(notebooks: list[Path], folder: Path, parameters: dict[str, dict[
             print(f"{path.stem}: nothing changed since it was executed")
     if waiting:
         warm_up()
-    failures = []
+    failures = {}
     names = {path: f"{folder.parent.name}: {path.stem}" for path in waiting}
     for number, path in enumerate(waiting, start=1):
         log = folder / f"{path.stem}.log"
@@ -76,7 +78,7 @@ def execute_all(notebooks: list[Path], folder: Path, parameters: dict[str, dict[
         )
         if failed:
             said = log.read_text().strip().splitlines() or ["it was ended from outside"]
-            failures.append(f"{said[-1]} (the whole log: {os.path.relpath(log)})")
+            failures[path] = f"{path.stem}: {said[-1]} (the whole log: {os.path.relpath(log)})"
     return failures
 
 
@@ -116,8 +118,11 @@ def main() -> int:
         executed = folder / path.name
         if is_current(executed, content_key(nbformat.read(path, as_version=4), {})):
             store_in_place(path, nbformat.read(executed, as_version=4))
-    print("\n".join(failures) or f"{len(notebooks)} notebooks hold their quick outputs.")
-    return bool(failures)
+        else:
+            changed = f"{path.stem}: something it depends on changed while it ran: run it again."
+            failures.setdefault(path, changed)
+    print("\n".join(failures.values()) or f"{len(notebooks)} notebooks hold their quick outputs.")
+    return int(bool(failures))
 
 
 if __name__ == "__main__":

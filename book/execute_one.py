@@ -68,7 +68,7 @@ def main() -> int:
         execute(arguments.source, arguments.target, arguments.parameters)
     except papermill.PapermillExecutionError as error:
         print("\n".join(error.traceback))
-        print(f"{arguments.source.name}, code cell {error.exec_count}: {error.ename}: {error.evalue}")
+        print(f"code cell {error.exec_count}: {error.ename}: {error.evalue}")
         return 1
     return 0
 

@@ -272,7 +272,7 @@ def main() -> int:
         else:
             findings += check_prose(file.read_text(), page, literature)
     print("\n".join(findings) or "The gate is open.")
-    return bool(findings)
+    return int(bool(findings))
 
 
 if __name__ == "__main__":

@@ -37,8 +37,8 @@ def test_reuse_failure_and_repair(tmp_path, capsys):
     bad = write(tmp_path / "02_bad.ipynb", "print(1)", "raise ValueError('no unit fired')")
     values = {"01_good": {}, "02_bad": {}}
 
-    (failure,) = execute_all([good, bad], folder, values)
-    assert "02_bad.ipynb, code cell 3: ValueError: no unit fired" in failure
+    (failure,) = execute_all([good, bad], folder, values).values()
+    assert "02_bad: code cell 3: ValueError: no unit fired" in failure
     assert sorted(file.name for file in folder.glob("[!.]*.ipynb")) == ["01_good.ipynb"]
     first = (folder / "01_good.ipynb").read_bytes()
     record = nbformat.reads(first.decode(), as_version=4).metadata.v1lib.executed
@@ -46,7 +46,7 @@ def test_reuse_failure_and_repair(tmp_path, capsys):
 
     write(bad, "print(1)")
     capsys.readouterr()
-    assert execute_all([good, bad], folder, values) == []
+    assert execute_all([good, bad], folder, values) == {}
     assert "01_good: nothing changed" in capsys.readouterr().out
     assert (folder / "01_good.ipynb").read_bytes() == first
 
@@ -59,7 +59,7 @@ def test_reuse_failure_and_repair(tmp_path, capsys):
 def test_parameters_of_a_profile_reach_the_page(tmp_path):
     folder = tmp_path / "executed"
     path = write(tmp_path / "01_good.ipynb", "print(seed + 1)")
-    assert execute_all([path], folder, {"01_good": {"seed": 41}}) == []
+    assert execute_all([path], folder, {"01_good": {"seed": 41}}) == {}
     executed = nbformat.read(folder / "01_good.ipynb", as_version=4)
     original = nbformat.read(path, as_version=4)
     key = content_key(original, {"seed": 41})
@@ -78,11 +78,11 @@ def test_half_written_result_is_not_used(tmp_path):
     folder.mkdir()
     path = write(tmp_path / "01_good.ipynb", "print(seed + 1)")
     (folder / "01_good.ipynb").write_text('{"cells": [')
-    assert execute_all([path], folder, {"01_good": {}}) == []
+    assert execute_all([path], folder, {"01_good": {}}) == {}
     assert nbformat.read(folder / "01_good.ipynb", as_version=4).cells[2].outputs[0].text == "1\n"
 
 
 def test_notebook_may_not_rely_on_its_folder(tmp_path):
     path = write(tmp_path / "01_bad.ipynb", "open('01_bad.ipynb')")
-    (failure,) = execute_all([path], tmp_path / "executed", {"01_bad": {}})
+    (failure,) = execute_all([path], tmp_path / "executed", {"01_bad": {}}).values()
     assert "FileNotFoundError" in failure
