@@ -166,6 +166,14 @@ def test_kept_fit_fits_once(session, monkeypatch):
     assert len(calls) == 4
 
 
+def test_kept_recording_simulates_once(monkeypatch):
+    choices = {"minutes": 0.5, "n_units": 1, "seed": 3, "frame_shape": (16, 20)}
+    first = store.kept_recording(**choices)
+    monkeypatch.setattr(store, "simulate_recording", None)  # a second call would fail
+    again = store.kept_recording(**choices)
+    assert again.path == first.path and again.path.name == "simulated_mouse_3"
+
+
 def test_the_source_hash_is_of_the_source():
     assert store.source_hash() == store.source_hash.__wrapped__()
     assert len(store.source_hash()) == 64

@@ -39,8 +39,6 @@ class FitConfig:
     schedule : ``constant``, or ``one_cycle`` (up to `learning_rate` in the first quarter, then down to 0)
     chunk_bins, batch_chunks : a batch is so many contiguous chunks of so many bins (4 x 64 = 256 targets)
     behavior_l1 : weight of the mean absolute weight of the behaviour encoder
-    smoothness : weight of the mean squared difference between neighbouring weights of the first
-        convolution and of the visual readout, in x and in y
     clip_norm : largest norm of the gradient
     predict_offset : the output at bin t is the rate of bin t + predict_offset
     seed : of the order of the batches and of dropout
@@ -55,7 +53,6 @@ class FitConfig:
     chunk_bins: int = 64
     batch_chunks: int = 4
     behavior_l1: float = 1.0
-    smoothness: float = 0.0
     clip_norm: float = 5.0
     predict_offset: int = 1
     seed: int = 0
@@ -258,21 +255,11 @@ def _poisson(rates: Tensor, counts: Tensor) -> Tensor:
     return F.poisson_nll_loss(rates, counts, log_input=False)
 
 
-def _penalty(model: EncodingModel, config: FitConfig) -> Tensor:
-    """What is added to the error: L1 on the behaviour weights, roughness of the visual weights."""
-    total = torch.zeros((), device=next(model.parameters()).device)
-    if model.behav_encoder is not None and config.behavior_l1:
-        total = total + config.behavior_l1 * model.behav_encoder.get_parameter("layers.1.weight").abs().mean()
-    if model.visual_encoder is not None and config.smoothness:
-        encoder = model.visual_encoder
-        first = encoder.get_parameter("layers.0.weight")
-        readout = encoder.get_parameter(f"layers.{len(encoder.layers) - 1}.weight")
-        for weight in (first, readout.unflatten(1, encoder.map_shape)):
-            # Zero outside, so that weights also fall off smoothly towards the border.
-            around = F.pad(weight, (1, 1, 1, 1))
-            rough = around.diff(dim=-1).square().mean() + around.diff(dim=-2).square().mean()
-            total = total + config.smoothness * rough
-    return total
+def _penalty(model: EncodingModel, config: FitConfig) -> Tensor | float:
+    """L1 on the behaviour weights, the paper's only regulariser besides dropout."""
+    if model.behav_encoder is None:
+        return 0.0
+    return config.behavior_l1 * model.behav_encoder.get_parameter("layers.1.weight").abs().mean()
 
 
 def _optimizer(model: EncodingModel, config: FitConfig) -> torch.optim.Optimizer:

@@ -57,7 +57,7 @@ def score(
         ``r`` and ``r_smooth`` (2-s boxcar), each with ``_interval``; for spike counts ``bits_per_spike``
         over the training part's mean rate; ``oracle_r``, ``oracle_r_smooth`` and ``fraction_of_oracle``
         (raw r over raw oracle) with `truth`. Without a unit: ``mean_<score>`` and ``mean_<score>_interval``.
-        Attributes: ``n_bins``, ``n_bins_smooth``, ``n_blocks``, ``part``.
+        Attributes: ``n_bins`` and ``n_blocks``, the same with ``_smooth``, ``part``.
     """
     segments = _segments(run, session, part)
     counts = session["activity"].values.astype(np.float64)
@@ -76,8 +76,8 @@ def score(
         found[f"{name}_interval"] = (("unit", "bound"), _interval(draws).T)
         found[f"mean_{name}"] = ((), np.nanmean(value))
         found[f"mean_{name}_interval"] = (("bound",), _interval(_resample_units(draws, rng)))
-        attrs["n_bins" if bins == 1 else "n_bins_smooth"] = int(sums[:, 0, 0].sum())
-        attrs["n_blocks"] = sums.shape[0]
+        suffix = "" if bins == 1 else "_smooth"
+        attrs[f"n_bins{suffix}"], attrs[f"n_blocks{suffix}"] = int(sums[:, 0, 0].sum()), sums.shape[0]
 
     add("r", predicted, 1)
     add("r_smooth", predicted, box)
