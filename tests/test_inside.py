@@ -1,0 +1,49 @@
+"""The learned shift is the shifter's own, and the stages add up to what the model computes."""
+
+import numpy as np
+import pytest
+import torch
+from planted import planted_session
+
+from v1lib.errors import InputError
+from v1lib.fit import FitConfig, fit
+from v1lib.interpret.inside import learned_shift, look_inside
+from v1lib.models import encoding_model
+from v1lib.models.encoding import warp
+from v1lib.splits import split
+
+SMALL = dict(channels=(4,), kernels=(5,), strides=(3,), hidden=8, shifter_width=8)
+
+
+@pytest.fixture(scope="module")
+def session():
+    return planted_session(900, 2, (8, 10))[0]
+
+
+def fitted(session, *choices, **flags):
+    model = encoding_model(session, *choices, **flags, **SMALL)
+    config = FitConfig(epochs=1, learning_rate=1e-2, device="cpu")
+    return fit(model, session, split(session, "paper"), config)
+
+
+def test_the_shift_is_what_moves_the_frame(session):
+    run = fitted(session, "orig")
+    bins = np.array([5, 300, 899])
+    shift = learned_shift(run, session)
+    inside = look_inside(run, session, bins)
+    columns = np.stack([shift[name].values[bins] for name in ("shift_x", "shift_y", "rotation")], axis=1)
+    assert np.abs(columns).max() > 0.01
+    moved = warp(torch.from_numpy(inside["frame"].values)[:, None], torch.from_numpy(columns))[:, 0]
+    np.testing.assert_allclose(inside["shifted"], moved, atol=1e-5)
+    np.testing.assert_allclose(inside["vb"], inside["v"] * inside["b"], rtol=1e-6)
+    assert inside["maps"].shape == (3, 4, 2, 2) and float(inside["maps"].min()) >= 0
+    frames = session["frames"].values[bins]
+    back = inside["frame"].values * run.scaling.frame_sd + run.scaling.frame_mean
+    np.testing.assert_allclose(back, frames, atol=1e-3)
+
+
+def test_refusals(session):
+    with pytest.raises(InputError, match="a model with a shifter"):
+        learned_shift(fitted(session, "S", shifter=False), session)
+    with pytest.raises(InputError, match="one of them alone"):
+        look_inside(fitted(session, None), session, np.array([5]))

@@ -1,0 +1,78 @@
+"""What passes through a fitted model: the shift it has learned, and each stage of a few bins."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import xarray as xr
+
+from v1lib.errors import InputError
+from v1lib.features import scaled_behavior
+from v1lib.fit import Run
+
+
+def learned_shift(run: Run, session: xr.Dataset) -> xr.Dataset:
+    """How a run's shifter moves the frame of each bin.
+
+    Returns
+    -------
+    xarray.Dataset over time
+        ``shift_x``, ``shift_y`` (px of the session's frames, right and down) and ``rotation`` (deg, from x
+        towards y): a point p of the frame goes to R(rotation)(p - c) + c + shift, c the middle of the frame.
+
+    Raises
+    ------
+    InputError
+        If the run's model has no shifter.
+    """
+    behavior = torch.from_numpy(scaled_behavior(session, run.scaling))
+    with torch.no_grad():
+        shift = run.model.gaze_shift(behavior)
+    if shift is None:
+        raise InputError("learned_shift", "run", "a model with a shifter", "one without")
+    names = ("shift_x", "shift_y", "rotation")
+    columns = {name: ("time", column) for name, column in zip(names, shift.numpy().T, strict=True)}
+    return xr.Dataset(columns, {"time": session["time"]})
+
+
+def look_inside(run: Run, session: xr.Dataset, bins: np.ndarray) -> xr.Dataset:
+    """The stages of some bins on their way through a model of vision and behaviour.
+
+    Parameters
+    ----------
+    run : Run
+    session : xarray.Dataset
+    bins : (n,) array of bin numbers
+
+    Returns
+    -------
+    xarray.Dataset
+        ``frame`` and ``shifted`` (time, y, x), in standard deviations of the training frames;
+        ``maps`` (time, channel, map_y, map_x), the first convolution after its ReLU; ``v``, ``b`` and
+        ``vb`` (time, unit).
+
+    Raises
+    ------
+    InputError
+        If the model sees nothing or reads no behaviour.
+    """
+    model, scaling = run.model, run.scaling
+    if model.visual_encoder is None or model.behav_encoder is None:
+        raise InputError("look_inside", "run", "a model with vision and behaviour", "one of them alone")
+    frames = torch.from_numpy(session["frames"].values[bins].astype(np.float32))
+    frames = ((frames - scaling.frame_mean) / scaling.frame_sd)[:, None]
+    behavior = torch.from_numpy(scaled_behavior(session, scaling)[bins])
+    with torch.no_grad():
+        parts = model.parts(frames, behavior)
+        maps = model.visual_encoder.layers[:3](parts["shifted"])
+    planes = ("time", "y", "x")
+    units = {name: (("time", "unit"), parts[name].numpy()) for name in ("v", "b", "vb")}
+    return xr.Dataset(
+        {
+            "frame": (planes, frames[:, 0].numpy()),
+            "shifted": (planes, parts["shifted"][:, 0].numpy()),
+            "maps": (("time", "channel", "map_y", "map_x"), maps.numpy()),
+            **units,
+        },
+        {"time": session["time"].values[bins], "unit": session["unit"].values},
+    )
