@@ -62,6 +62,31 @@ class Recording:
         )
 
 
+def summarize_recording(recording: Recording) -> pd.DataFrame:
+    """What each stream of a recording holds: one row a stream."""
+    streams = {
+        "head camera": (recording.world, "camera", recording.world.sizes["frame"], 0.0),
+        "eye camera": (recording.eye, "camera", recording.eye.sizes["time"], recording.eye["X0"]),
+        "camera above": (recording.top, "camera", recording.top.sizes["time"], recording.top["speed"]),
+        "inertial sensor": (recording.imu, "ephys", recording.imu.sizes["time"], recording.imu["gyro"]),
+    }
+    rows = []
+    for name, (data, clock, n, values) in streams.items():
+        time = data["time"].values
+        rows.append(
+            {
+                "stream": name,
+                "clock": clock,
+                "samples": n,
+                "rate (Hz)": round(1 / float(np.median(np.diff(time))), 1),
+                "first stamp (s)": round(float(time[0]), 3),
+                "last stamp (s)": round(float(time[-1]), 3),
+                "missing (%)": round(100 * float(np.isnan(values).mean()), 1),
+            }
+        )
+    return pd.DataFrame(rows).set_index("stream")
+
+
 def open_recording(path: str | Path) -> Recording:
     """Open a lab folder, simulated or real.
 

@@ -5,22 +5,11 @@ import pytest
 
 import v1lib
 from v1lib.errors import InputError
-from v1lib.simulate.kinematics import SAMPLE_RATE_HZ, body_rates, simulate_motion
-from v1lib.simulate.streams import CAMERA_LEAD_S, to_ephys_clock
+from v1lib.simulate.streams import eye_and_gyro
 
 
-def streams(seed, offset_s, drift_ppm, *, minutes=5.0, noise_deg=0.2, missing=0.05):
-    """Eye and gyroscope of the simulated mouse on two clocks."""
-    rng = np.random.default_rng(seed)
-    motion = simulate_motion(rng, 60 * minutes)
-    time = CAMERA_LEAD_S + motion["time"].values
-    yaw, pitch, roll = (motion[name].values for name in ("yaw", "pitch", "roll"))
-    gyro_time = to_ephys_clock(time, offset_s, drift_ppm)
-    gyro = body_rates(yaw, pitch, roll, SAMPLE_RATE_HZ)[:, 2] + rng.normal(0, 1.5, time.size) + 0.4
-    eye_time = np.arange(time[0] + 0.1, time[-1] - 0.1, 1 / 60)
-    theta = np.interp(eye_time, time, motion["theta"].values) + rng.normal(0, noise_deg, eye_time.size)
-    theta[rng.random(theta.size) < missing] = np.nan
-    return eye_time, theta, gyro_time, gyro
+def streams(seed, offset_s, drift_ppm, *, minutes=5.0):
+    return eye_and_gyro(seed, minutes=minutes, clock_offset_s=offset_s, clock_drift_ppm=drift_ppm)
 
 
 @pytest.mark.parametrize(("offset_s", "drift_ppm"), [(0.0, 0.0), (0.12, 114.0), (-0.9, -114.0), (3.0, 400.0)])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import least_squares
-from scipy.signal import correlate, correlation_lags
+from scipy.signal import correlate
 
 from v1lib.errors import InputError
 
@@ -104,7 +104,7 @@ def estimate_clock(
         start, stop = (t + at_middle + drift * (t - middle) for t in (first, last))
         return np.interp(stop, gyro_time, turned) - np.interp(start, gyro_time, turned)
 
-    at_middle, drift = _coarse_clock(first, last, step, gyro_time, gyro_z, middle)
+    at_middle, drift = _coarse_clock(*windowed_lags(eye_time, eye_theta, gyro_time, gyro_z), middle)
     # The eye glides back to its centre within seconds; left out, that return would pass for a lag.
     back = (0.5 * (eye_theta[1:] + eye_theta[:-1])[tracked] - np.nanmedian(eye_theta)) * (last - first)
 
@@ -157,41 +157,54 @@ def _spread(values: np.ndarray) -> float:
     return 1.4826 * float(np.median(np.abs(values - np.median(values)))) + 1e-9
 
 
-def _coarse_clock(
-    first: np.ndarray,
-    last: np.ndarray,
-    step: np.ndarray,
-    gyro_time: np.ndarray,
-    gyro_z: np.ndarray,
-    middle: float,
-) -> tuple[float, float]:
-    """Shift at `middle` (s) and drift (fraction): a line through the best lags of one-minute windows."""
-    velocity = step / (last - first)
-    limit = 6 * _spread(velocity)
-    # Saccades are far faster than anything the head does; cut, they cannot carry the correlation.
-    velocity = np.where(np.abs(velocity) < limit, velocity, 0.0)
-    at = 0.5 * (first + last)
-    starts = np.arange(at[0], max(at[-1] - 0.5 * _WINDOW_S, at[0] + 1e-9), _WINDOW_S)
-    centers, lags, peaks = [], [], []
-    for start in starts:
+def windowed_lags(
+    eye_time: np.ndarray, eye_theta: np.ndarray, gyro_time: np.ndarray, gyro_z: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The lag of best agreement in each minute, by cross-correlation over ±4 s in steps of 10 ms.
+
+    Parameters
+    ----------
+    eye_time, eye_theta, gyro_time, gyro_z : arrays
+        As for :func:`estimate_clock`.
+
+    Returns
+    -------
+    centers : (window,) array
+        Middle of each window, s, camera clock.
+    lags : (window,) array
+        How far the ephys clock is ahead there, s.
+    peaks : (window,) array
+        Height of the peak in standard deviations of the cross-correlation over all lags.
+    """
+    step, duration = np.diff(eye_theta), np.diff(eye_time)
+    tracked = np.isfinite(step)
+    velocity, at = (step / duration)[tracked], (eye_time[:-1] + 0.5 * duration)[tracked]
+    # Saccades are far faster than anything the head does; left out, they cannot carry the correlation.
+    velocity = np.where(np.abs(velocity) < 6 * _spread(velocity), velocity, 0.0)
+    found = []
+    for start in np.arange(at[0], max(at[-1] - 0.5 * _WINDOW_S, at[0] + 1e-9), _WINDOW_S):
         stop = min(start + _WINDOW_S, at[-1])
         grid = np.arange(start, stop, 1 / _GRID_HZ)
         wide = np.arange(start - _SEARCH_S, stop + _SEARCH_S, 1 / _GRID_HZ)
         eye = -np.interp(grid, at, velocity)
         head = np.interp(wide, gyro_time, gyro_z, left=0.0, right=0.0)
-        both = correlate(head, eye - eye.mean(), mode="valid")
-        lag = correlation_lags(wide.size, grid.size, mode="valid") / _GRID_HZ - _SEARCH_S
-        centers.append(0.5 * (start + stop))
-        lags.append(lag[np.argmax(both)])
-        peaks.append(both.max() / both.std())
-    centers_, lags_ = np.array(centers), np.array(lags)
-    # The median of the windows withstands those in which the mouse sat still; a drift of 500 ppm moves a
-    # window of an hour's recording by less than the tolerance used here.
-    tolerance = 0.1 + 5e-4 * (at[-1] - at[0])
-    near = np.abs(lags_ - np.median(lags_)) < tolerance
+        agreement = correlate(head, eye - eye.mean(), mode="valid")
+        lag = np.arange(agreement.size) / _GRID_HZ - _SEARCH_S
+        found.append((0.5 * (start + stop), lag[np.argmax(agreement)], agreement.max() / agreement.std()))
+    centers, lags, peaks = np.array(found).T
+    return centers, lags, peaks
+
+
+def _coarse_clock(
+    centers: np.ndarray, lags: np.ndarray, peaks: np.ndarray, middle: float
+) -> tuple[float, float]:
+    """Shift at `middle` (s) and drift (fraction): a line through the windows that agree with most others."""
+    # The median withstands windows in which the mouse sat still; a drift of 500 ppm moves a window of an
+    # hour's recording by less than the tolerance.
+    near = np.abs(lags - np.median(lags)) < 0.1 + 5e-4 * np.ptp(centers)
     if near.sum() < 3:
-        return float(np.median(lags_)), 0.0
-    slope, shift = np.polyfit(centers_[near] - middle, lags_[near], 1, w=np.array(peaks)[near])
+        return float(np.median(lags)), 0.0
+    slope, shift = np.polyfit(centers[near] - middle, lags[near], 1, w=peaks[near])
     return float(shift), float(slope)
 
 

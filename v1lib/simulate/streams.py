@@ -15,7 +15,13 @@ import xarray as xr
 
 from v1lib.session import write_netcdf
 from v1lib.simulate.arena import Camera, render
-from v1lib.simulate.kinematics import EYE_HEIGHT_CM, SAMPLE_RATE_HZ, body_rates, rotation_matrix
+from v1lib.simulate.kinematics import (
+    EYE_HEIGHT_CM,
+    SAMPLE_RATE_HZ,
+    body_rates,
+    rotation_matrix,
+    simulate_motion,
+)
 
 #: Start of the ephys, s since midnight, on its own clock and the camera computer's alike.
 EPHYS_START_S = 10.5 * 3600
@@ -158,6 +164,36 @@ def write_imu(
         {"sample": EPHYS_START_S + samples, "channel": channels},
     )
     write_netcdf(imu, path)
+
+
+def eye_and_gyro(
+    seed: int, *, minutes: float, clock_offset_s: float, clock_drift_ppm: float, missing: float = 0.05
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The two streams that a clock is estimated from, without the rest of a recording.
+
+    Parameters
+    ----------
+    seed : int
+    minutes : float
+    clock_offset_s, clock_drift_ppm : float
+        As for :func:`v1lib.simulate.simulate_recording`.
+    missing : float
+        Share of eye samples that are missing, each by itself.
+
+    Returns
+    -------
+    eye_time, eye_theta, gyro_time, gyro_z : arrays
+        As :func:`v1lib.align.estimate_clock` takes them; the eye has 0.3 deg of tracking noise.
+    """
+    rng = np.random.default_rng(seed)
+    motion = simulate_motion(rng, 60 * minutes)
+    time = CAMERA_LEAD_S + motion["time"].values
+    rates = body_rates(*(motion[name].values for name in ("yaw", "pitch", "roll")), SAMPLE_RATE_HZ)
+    gyro = rates[:, 2] + rng.normal(0, 1.5, time.size) + rng.normal(0, 0.5)
+    eye_time = np.arange(time[0] + 0.1, time[-1] - 0.1, 1 / EYE_RATE_HZ)
+    theta = np.interp(eye_time, time, motion["theta"].values) + rng.normal(0, 0.3, eye_time.size)
+    theta[rng.random(theta.size) < missing] = np.nan
+    return eye_time, theta, to_ephys_clock(time, clock_offset_s, clock_drift_ppm), gyro
 
 
 def write_units(

@@ -1,0 +1,1 @@
+"""What a recording or a fitted model says about its units."""

@@ -1,0 +1,90 @@
+"""Receptive fields by regression of spike counts on frames, and frames as the retina had them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import xarray as xr
+
+from v1lib.errors import InputError
+from v1lib.models.encoding import warp
+from v1lib.session import stretch_ranges
+
+
+def gaze_corrected(
+    session: xr.Dataset, shift_x: np.ndarray, shift_y: np.ndarray, rotation: np.ndarray
+) -> xr.DataArray:
+    """The frames of a session moved by a known movement of the retinal image.
+
+    Parameters
+    ----------
+    session : xarray.Dataset
+    shift_x, shift_y : (time,) arrays
+        px, to the right and down.
+    rotation : (time,) array
+        deg, around the middle of the frame, from x towards y (clockwise as seen).
+
+    Returns
+    -------
+    xarray.DataArray, dims (time, y, x), float32
+        Grey levels; the frame's mean grey where the camera saw nothing.
+    """
+    frames = session["frames"].values
+    height, width = frames.shape[1:]
+    grey = float(frames.mean())
+    shift = torch.tensor(np.stack([shift_x, shift_y, rotation], axis=1), dtype=torch.float32)
+    moved = np.empty(frames.shape, np.float32)
+    for start in range(0, len(frames), 2048):
+        part = slice(start, start + 2048)
+        pictures = torch.from_numpy(frames[part].astype(np.float32) - grey)[:, None]
+        # Zero, which the warp puts outside the frame, is the mean here.
+        moved[part] = warp(pictures, shift[part], ((width - 1) / 2, (height - 1) / 2))[:, 0].numpy() + grey
+    return xr.DataArray(moved, {"time": session["time"]}, ("time", "y", "x"))
+
+
+def linear_fields(
+    session: xr.Dataset, frames: xr.DataArray | None = None, *, lag: int = 1, ridge: float = 0.01
+) -> xr.DataArray:
+    """The linear filter of each unit: ridge regression of its activity on the frames of `lag` bins before.
+
+    In natural scenes neighbouring pixels resemble each other, so the plain spike-triggered average of a
+    unit is a blurred copy of its receptive field; regression takes these correlations out.
+
+    Parameters
+    ----------
+    session : xarray.Dataset
+    frames : xarray.DataArray, dims (time, y, x), optional
+        In place of the session's frames, such as those of :func:`gaze_corrected`.
+    lag : int
+        Bins from frame to activity.
+    ridge : float
+        Penalty on the squared filter, as a share of the mean variance of a pixel.
+
+    Returns
+    -------
+    xarray.DataArray, dims (unit, y, x)
+        Each of unit norm; positive where light raises the activity.
+
+    Raises
+    ------
+    InputError
+        Where frames or lag do not fit the session.
+    """
+    shown = session["frames"] if frames is None else frames
+    if shown.sizes["time"] != session.sizes["time"]:
+        found = f"{shown.sizes['time']}"
+        raise InputError("linear_fields", "frames", f"{session.sizes['time']} frames, one a bin", found)
+    starts = [np.arange(a, b - lag) for a, b in stretch_ranges(session) if b - a > lag]
+    if lag < 0 or not starts:
+        raise InputError("linear_fields", "lag", "0 or more bins, fewer than a stretch has", str(lag))
+    before = np.concatenate(starts)
+    seen = shown.values[before].reshape(before.size, -1).astype(np.float64)
+    seen -= seen.mean(axis=0)
+    answers = session["activity"].values[before + lag].astype(np.float64)
+    answers -= answers.mean(axis=0)
+    covariance = seen.T @ seen / before.size
+    penalty = ridge * np.trace(covariance) / len(covariance)
+    filters = np.linalg.solve(covariance + penalty * np.eye(len(covariance)), seen.T @ answers / before.size)
+    fields = filters.T.reshape(-1, *shown.shape[1:])
+    fields /= np.linalg.norm(fields, axis=(1, 2), keepdims=True)
+    return xr.DataArray(fields, {"unit": session["unit"]}, ("unit", "y", "x"), "receptive_field")
