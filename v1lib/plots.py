@@ -45,12 +45,14 @@ def use_style() -> None:
 def plot_streams(recording: Recording, start: float, seconds: float) -> Figure:
     """Some seconds of every stream of a recording, each on its own clock's time stamps (s from t0)."""
     eye, imu, top = eye_of(recording), recording.imu, recording.top
-    fig, axes = plt.subplots(7, 1, figsize=(6.8, 7.2), gridspec_kw={"height_ratios": [1.7, 1, 1, 1, 1, 1, 2]})
+    fig, axes = plt.subplots(7, 1, figsize=(6.8, 6.6), gridspec_kw={"height_ratios": [1.2, 1, 1, 1, 1, 1, 2]})
     time = recording.world["time"].values
     shown = np.searchsorted(time, start + seconds * (np.arange(8) + 0.5) / 8)
-    video = np.concatenate(list(recording.world["video"][shown].values), axis=1)
-    axes[0].imshow(video, cmap="gray", vmin=0, vmax=255, aspect="auto", extent=(0, seconds, 0, 1))
-    axes[0].set(yticks=[], ylabel="world\ncamera")
+    framed = np.pad(recording.world["video"][shown].values, ((0, 0), (0, 0), (1, 1)), constant_values=255)
+    strip = np.concatenate(list(framed), axis=1)
+    axes[0].imshow(strip, cmap="gray", vmin=0, vmax=255, aspect="auto", extent=(0, seconds, 0, 1))
+    axes[0].set(yticks=[], ylabel="head\ncamera")
+    axes[0].spines["left"].set_visible(False)
     traces = [
         ("yaw rate\n(deg/s)", imu["time"], imu["gyro"].sel(axis="up"), "behavior"),
         ("theta\n(deg)", eye["time"], eye["theta"], "behavior"),
@@ -118,18 +120,23 @@ def plot_eye_against_head(
         )
         ax.plot(eye_time, eye, color=COLORS["behavior"], lw=1.2, label="the eye's velocity (camera clock)")
         ax.set_title(title, loc="left", fontsize="small")
-        ax.set(ylabel="deg/s", xlim=(eye_time[0], eye_time[-1]), ylim=(-350, 350))
-    axes[0].legend(loc="upper right", fontsize="small", ncols=2)
+        ax.set(ylabel="deg/s", xlim=(gyro_time[0], gyro_time[-1]), ylim=(-320, 320))
+    axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), fontsize="small", ncols=2)
     axes[-1].set(xlabel="time stamp (s)")
     fig.tight_layout()
     return fig
 
 
-def plot_receptive_fields(fields: dict[str, np.ndarray], degrees_per_pixel: float) -> Figure:
+def degrees_per_pixel(columns: int, field_of_view_deg: float) -> float:
+    """Visual angle of a pixel in the middle of a pinhole picture with so many columns, deg."""
+    return float(np.rad2deg(2 * np.tan(np.deg2rad(field_of_view_deg / 2)) / columns))
+
+
+def plot_receptive_fields(fields: dict[str, np.ndarray], pixel_deg: float) -> Figure:
     """Fields (y, x) of one unit side by side, each scaled to its own extreme; red: light excites."""
     fig, axes = plt.subplots(1, len(fields), figsize=(6.8, 1.9), sharey=True)
     for ax, (name, field) in zip(axes, fields.items(), strict=True):
-        height, width = (size * degrees_per_pixel / 2 for size in field.shape)
+        height, width = (size * pixel_deg / 2 for size in field.shape)
         reach = np.abs(field).max()
         extent = (-width, width, -height, height)
         ax.imshow(field, cmap=SIGNED_MAP, vmin=-reach, vmax=reach, extent=extent)
@@ -436,7 +443,7 @@ def plot_maps(frame: np.ndarray, maps: np.ndarray, kernels: np.ndarray, shown: i
         Channels with the strongest maps that are drawn.
     """
     strongest = np.argsort(-maps.std(axis=(1, 2)))[:shown]
-    fig = plt.figure(figsize=(6.8, 2.5))
+    fig = plt.figure(figsize=(6.8, 2.0))
     grid = fig.add_gridspec(2, shown + 2)
     ax = fig.add_subplot(grid[:, :2])
     ax.imshow(frame, cmap="gray", vmin=-2, vmax=2)
@@ -445,7 +452,7 @@ def plot_maps(frame: np.ndarray, maps: np.ndarray, kernels: np.ndarray, shown: i
         above, below = fig.add_subplot(grid[0, column]), fig.add_subplot(grid[1, column])
         reach = np.abs(kernels[channel]).max()
         above.imshow(kernels[channel], cmap=SIGNED_MAP, vmin=-reach, vmax=reach)
-        below.imshow(maps[channel], cmap="gray", vmin=0, vmax=maps[strongest].max())
+        below.imshow(maps[channel], cmap="gray", vmin=0, vmax=np.quantile(maps[channel], 0.99))
         for panel in (above, below):
             panel.set(xticks=[], yticks=[])
         if column == 2:
@@ -559,4 +566,40 @@ def plot_differences(differences: dict[str, xr.Dataset]) -> Figure:
     )
     ax.set(xlabel="raw r of the full model minus raw r of another")
     fig.tight_layout()
+    return fig
+
+
+def plot_learned_shift(learned: xr.Dataset, truth: xr.Dataset) -> Figure:
+    """The shifter's output against the true movement of the retinal image, each bin a point.
+
+    Parameters
+    ----------
+    learned : xarray.Dataset
+        From :func:`v1lib.interpret.inside.learned_shift`.
+    truth : xarray.Dataset
+        From :func:`v1lib.simulate.bin_truth`.
+    """
+    panels = (
+        ("shift_x", "px to the right", 9),
+        ("shift_y", "px downwards", 9),
+        ("rotation", "deg clockwise", 22),
+    )
+    fig, axes = plt.subplots(1, 3, figsize=(6.8, 2.6))
+    for ax, (name, unit, reach) in zip(axes, panels, strict=True):
+        ax.plot(
+            truth[f"retinal_{name}"],
+            learned[name],
+            ".",
+            ms=1.2,
+            alpha=0.2,
+            color=COLORS["joint"],
+            rasterized=True,
+        )
+        ax.axline((0, 0), slope=1, color=COLORS["planted"], lw=1, ls="--")
+        ax.set(xlabel=f"true ({unit})", xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        ax.set_title(
+            {"shift_x": "sideways", "shift_y": "up and down", "rotation": "rotation"}[name], fontsize="small"
+        )
+    axes[0].set(ylabel="learned")
+    fig.tight_layout(w_pad=0.5)
     return fig
