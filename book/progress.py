@@ -103,8 +103,11 @@ def _watch(child: subprocess.Popen, label: str, expected: float, after_s: float,
             status = child.wait(timeout=interval)
         except subprocess.TimeoutExpired:
             elapsed = time.monotonic() - start
-            left = max(expected - elapsed, 0) + after_s
-            line = f"{label}: {in_words(elapsed)} so far, about {in_words(left)} left"
+            # Past the estimate nothing is known about this step, so only the later ones are counted.
+            rest = f"about {in_words(expected - elapsed + after_s)} left"
+            if elapsed > expected:
+                rest = f"longer than the {in_words(expected)} expected, then about {in_words(after_s)}"
+            line = f"{label}: {in_words(elapsed)} so far, {rest}"
             print(f"\r\033[K{line}" if sys.stdout.isatty() else line, end="", flush=True)
             if not sys.stdout.isatty():
                 print(flush=True)
