@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-import pooch
-
 from v1lib.errors import InputError
+
+with warnings.catch_warnings():
+    # Its progress bar, which is not used here, complains in notebooks that lack a widget for it.
+    warnings.simplefilter("ignore")
+    import pooch
 
 DOWNLOAD_TIMEOUT_S = 30
 DOWNLOAD_RETRIES = 2
@@ -87,7 +91,7 @@ SOURCES = {
 def cache_folder() -> Path:
     """Where downloads are kept when ``V1LIB_DATA`` is not set: ``V1LIB_CACHE/data``, or the user's cache."""
     root = os.environ.get("V1LIB_CACHE")
-    return (Path(root) if root else Path(pooch.os_cache("v1lib"))) / "data"
+    return (Path(root).expanduser() if root else Path(pooch.os_cache("v1lib"))) / "data"
 
 
 def fetch(name: str) -> Path:
