@@ -128,6 +128,12 @@ def test_long_cell():
     assert f"{LONGEST_CELL + 1} lines of code" in finding
 
 
+def test_long_list_of_imports_is_no_long_cell():
+    notebook = good_notebook()
+    notebook.cells[2].source = "\n".join(f"import module_{number}" for number in range(LONGEST_CELL + 1))
+    assert findings(recorded(notebook)) == []
+
+
 def test_empty_cell():
     notebook = good_notebook()
     notebook.cells.append(new_code_cell(" \n"))
@@ -224,6 +230,8 @@ def test_data_must_be_named():
         ("It loses 12 % of them.", ["12 %"]),
         ("It loses 12.5% of them.", ["12.5%"]),
         ("About 3 per cent.", ["3 per cent"]),
+        ("About 3&nbsp;% of them.", ["3\xa0%"]),
+        ("Bands are 95 % intervals, or a 99.9 % bootstrap interval.", []),
         (":::{note}\nr = 0.41\n:::", ["0.41"]),
         ("```{admonition} Solution\nr = 0.41\n```", ["0.41"]),
         ("r is {glue:text}`r:.2f`, twice {glue:text}`x`.", []),
