@@ -26,8 +26,6 @@ FIRST_GUESS_S = 60.0
 KERNEL_ENVIRONMENT = {
     "TQDM_DISABLE": "1",  # a progress bar would be stderr on a page
     "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of .venv, whatever kernels the user has installed
-    # pooch asks for tqdm's widget bars when it is imported; without the widgets tqdm says so on stderr.
-    "PYTHONWARNINGS": "ignore:IProgress not found",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"),
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
