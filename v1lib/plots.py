@@ -169,6 +169,26 @@ def plot_units_by_condition(
     return fig
 
 
+def plot_leaks(raw: dict[str, np.ndarray], smoothed: dict[str, np.ndarray]) -> Figure:
+    """Raw and smoothed r of a copying predictor, a value a unit, under several splits."""
+    fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.9), sharey=True)
+    rng = np.random.default_rng(0)
+    for ax, title, values in zip(axes, ("raw r", "smoothed r (2 s)"), (raw, smoothed), strict=True):
+        for place, row in enumerate(values.values()):
+            ax.plot(
+                place + rng.uniform(-0.15, 0.15, row.size), row, "o", ms=3, color=COLORS["chance"], alpha=0.7
+            )
+            draws = row[rng.integers(row.size, size=(2000, row.size))].mean(axis=1)
+            ax.plot([place, place], np.quantile(draws, [0.025, 0.975]), color=COLORS["ceiling"], lw=3)
+            ax.plot(place, row.mean(), "D", ms=6, color=COLORS["ceiling"], mec="white")
+        ax.axhline(0, color=COLORS["chance"], lw=1, ls=":")
+        ax.set(xticks=range(len(values)), title=title, xlim=(-0.5, len(values) - 0.5), ylim=(-0.35, 1))
+        ax.set_xticklabels([name.replace(" ", "\n", 1) for name in values], fontsize="small")
+    axes[0].set(ylabel="r of a copy of neighbouring bins")
+    fig.tight_layout()
+    return fig
+
+
 def plot_lags(centers: np.ndarray, lags: np.ndarray, fitted: ClockFit, planted: ClockFit) -> Figure:
     """Lag of each one-minute window (points), the fitted clock (line) and the planted one (dashed), ms."""
     fig, ax = plt.subplots(figsize=(5.6, 3.0))

@@ -81,7 +81,7 @@ def summarize_recording(recording: Recording) -> pd.DataFrame:
                 "rate (Hz)": round(1 / float(np.median(np.diff(time))), 1),
                 "first stamp (s)": round(float(time[0]), 3),
                 "last stamp (s)": round(float(time[-1]), 3),
-                "missing (%)": round(100 * float(np.isnan(values).mean()), 1),
+                "missing (%)": round(100 * float(np.isnan(np.asarray(values)).mean()), 1),
             }
         )
     return pd.DataFrame(rows).set_index("stream")

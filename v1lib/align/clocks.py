@@ -143,8 +143,8 @@ def estimate_clock(
     drift_fraction = 1 - 1 / rate
     offset = (shift - slope * middle) / rate
     return ClockFit(
-        offset_s=offset,
-        drift_ppm=1e6 * drift_fraction,
+        offset_s=float(offset),
+        drift_ppm=float(1e6 * drift_fraction),
         offset_se_s=float(np.hypot(shift_se, slope_se * middle)),
         drift_se_ppm=1e6 * slope_se,
         quality=quality,

@@ -8,6 +8,7 @@ photographs, read at the level that fits the pixel's footprint, keeps distant te
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -57,7 +58,10 @@ def _pyramid() -> tuple[torch.Tensor, torch.Tensor, int]:
     """All photographs at all levels in one flat tensor, where each level starts, and the last level."""
     photographs = []
     for name in PHOTOGRAPHS:
-        image = getattr(skimage.data, name)()
+        with warnings.catch_warnings():
+            # Loading one imports a downloader whose progress bar asks for widgets inside a notebook.
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            image = getattr(skimage.data, name)()
         grey = rgb2gray(image) if image.ndim == 3 else image / 255.0
         grey = resize(grey, (_TEXELS, _TEXELS), anti_aliasing=True)
         # Equal mean and contrast, so that no wall is told from another by its brightness alone.

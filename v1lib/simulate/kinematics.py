@@ -82,7 +82,8 @@ def _walk(rng: np.random.Generator, speed: np.ndarray) -> tuple[np.ndarray, np.n
         positions[i], headings[i] = position, heading
     coarse, fine = np.arange(pace.size) * every, np.arange(speed.size)
     walked = np.stack([np.interp(fine, coarse, positions[:, k]) for k in (0, 1)], axis=1)
-    return walked, np.rad2deg(np.interp(fine, coarse, headings))
+    facing = np.rad2deg(np.interp(fine, coarse, headings))
+    return walked, _smooth(_smooth(facing, 0.08), 0.08)  # no body turns in an instant
 
 
 def _eye_theta(rng: np.random.Generator, yaw: np.ndarray) -> np.ndarray:

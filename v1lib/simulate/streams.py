@@ -188,7 +188,8 @@ def eye_and_gyro(
     rng = np.random.default_rng(seed)
     motion = simulate_motion(rng, 60 * minutes)
     time = CAMERA_LEAD_S + motion["time"].values
-    rates = body_rates(*(motion[name].values for name in ("yaw", "pitch", "roll")), SAMPLE_RATE_HZ)
+    yaw, pitch, roll = (motion[name].values for name in ("yaw", "pitch", "roll"))
+    rates = body_rates(yaw, pitch, roll, SAMPLE_RATE_HZ)
     gyro = rates[:, 2] + rng.normal(0, 1.5, time.size) + rng.normal(0, 0.5)
     eye_time = np.arange(time[0] + 0.1, time[-1] - 0.1, 1 / EYE_RATE_HZ)
     theta = np.interp(eye_time, time, motion["theta"].values) + rng.normal(0, 0.3, eye_time.size)
