@@ -42,6 +42,7 @@ check: $(STAMP)  ## the quick loop of a minute: lint, types, fast unit tests
 
 notebooks: $(STAMP)  ## execute the repository's notebooks in place at quick (NOTEBOOKS="01_recording ..." for some)
 	@$(PY) -m book.execute $(NOTEBOOKS)
+	@$(PY) -m book.readme_picture
 
 serve: $(STAMP)  ## show the built book on this machine (PORT=8000)
 	@test -d _build/$(PROFILE)/html || { echo "There is no built book yet: run \`make book\` first." >&2; exit 1; }

@@ -2,22 +2,41 @@
 
 from v1lib.align import ClockFit, align, estimate_clock
 from v1lib.errors import InputError
+from v1lib.fit import FitConfig, Run, fit, predict
+from v1lib.models import encoding_model
+from v1lib.models.encoding import EncodingModel
+from v1lib.readers import open_session
 from v1lib.recording import Recording, open_recording
-from v1lib.session import load_session, save_session, summarize_session, validate_session
+from v1lib.score import paired_difference, score
+from v1lib.session import save_session, summarize_session, validate_session
 from v1lib.simulate import bin_truth, load_truth, simulate_recording
+from v1lib.splits import Splits, split
+from v1lib.store import load_run, save_run
 
 __all__ = [
     "ClockFit",
+    "EncodingModel",
+    "FitConfig",
     "InputError",
     "Recording",
+    "Run",
+    "Splits",
     "align",
     "bin_truth",
+    "encoding_model",
     "estimate_clock",
-    "load_session",
+    "fit",
+    "load_run",
     "load_truth",
     "open_recording",
+    "open_session",
+    "paired_difference",
+    "predict",
+    "save_run",
     "save_session",
+    "score",
     "simulate_recording",
+    "split",
     "summarize_session",
     "validate_session",
 ]

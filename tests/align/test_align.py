@@ -135,7 +135,7 @@ def test_same_recording_same_session(folder, session):
 
 def test_session_file_round_trip(session, tmp_path):
     v1lib.save_session(session, tmp_path / "session.nc")
-    xr.testing.assert_identical(v1lib.load_session(tmp_path / "session.nc"), session)
+    xr.testing.assert_identical(v1lib.open_session(tmp_path / "session.nc"), session)
 
 
 def test_bins_shorter_than_an_exposure_are_refused(folder):
