@@ -1,4 +1,4 @@
-"""Write the README's picture from the outputs that the repository keeps, so that it is never older than they."""
+"""Write the README's picture from the outputs that the repository keeps: it is never older than they."""
 
 from __future__ import annotations
 
