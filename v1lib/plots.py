@@ -121,7 +121,7 @@ def plot_eye_against_head(
         ax.plot(eye_time, eye, color=COLORS["behavior"], lw=1.2, label="the eye's velocity (camera clock)")
         ax.set_title(title, loc="left", fontsize="small")
         ax.set(ylabel="deg/s", xlim=(gyro_time[0], gyro_time[-1]), ylim=(-320, 320))
-    axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), fontsize="small", ncols=2)
+    axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.08), fontsize="small", ncols=2)
     axes[-1].set(xlabel="time stamp (s)")
     fig.tight_layout()
     return fig
