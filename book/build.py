@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 
 from book import pages
-from book.execute import execute_all, with_outputs
+from book.execute import execute_all, use_kept_outputs, with_outputs
 from book.gate import check_notebook, check_prose, read_literature
 from book.keys import content_key
 from book.profile import PROFILES, chapters, read_profile
@@ -41,14 +41,17 @@ def compose(
     for path in notebooks:
         original = nbformat.read(path, as_version=4)
         ran = executed[path.stem] = nbformat.read(build / "executed" / path.name, as_version=4)
-        used = values[path.stem]
+        kept = pages.is_kept(ran)
+        used = {} if kept else values[path.stem]
         page = with_outputs(original, ran)
-        key = content_key(original, used)
+        key = None if kept else content_key(original, used)
         found = check_notebook(page, f"notebooks/{path.stem}", literature, expected_key=key, executed=ran)
         findings += found
         if found:
             continue  # what follows relies on what the gate asks for
         pages.show_values_used(page, profile, used)
+        if kept:
+            pages.announce_kept(page, ran, profile)
         pages.label_data(page)
         pages.add_provenance(page, ran, profile, used)
         nbformat.write(page, source / "notebooks" / path.name)
@@ -79,12 +82,27 @@ def render(build: Path) -> list[str]:
     return []
 
 
+def execute_chapters(notebooks: list[Path], folder: Path, values: dict[str, dict[str, object]]) -> list[str]:
+    """Fill `folder` with the executed notebooks; return a line for each that is missing there.
+
+    Where all that a notebook lacks is a recording from elsewhere, the outputs kept in the repository take
+    its place: a book must not need a network to be built.
+    """
+    problems = []
+    for path, failure in execute_all(notebooks, folder, values).items():
+        problem: str | None = failure.sentence
+        if failure.lacks_recording:
+            problem = use_kept_outputs(path, folder / path.name)
+        problems += [problem] if problem else []
+    return problems
+
+
 def build_book(profile: str) -> list[str]:
     """Build the book at `profile`; return a line for each thing that is wrong, none if it was built."""
     notebooks = chapters()
     values = read_profile(profile, notebooks)
     build = ROOT / "_build" / profile
-    problems = list(execute_all(notebooks, build / "executed", values).values())
+    problems = execute_chapters(notebooks, build / "executed", values)
     return problems or compose(build, profile, notebooks, values) or render(build)
 
 

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 from nbformat import NotebookNode
@@ -23,6 +24,9 @@ from book.progress import ROOT, past_duration, run
 #: Seconds a notebook is thought to take before it has ever run here.
 FIRST_GUESS_S = 60.0
 
+#: Exit status of :mod:`book.execute_one` where a real recording could be neither found nor downloaded.
+NO_RECORDING = 69
+
 KERNEL_ENVIRONMENT = {
     "TQDM_DISABLE": "1",  # a progress bar would be stderr on a page
     "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of .venv, whatever kernels the user has installed
@@ -30,6 +34,13 @@ KERNEL_ENVIRONMENT = {
     "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"),
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
+
+
+class Failure(NamedTuple):
+    """Why a notebook was not executed to its end, and whether all it lacks is a recording from elsewhere."""
+
+    sentence: str
+    lacks_recording: bool
 
 
 def warm_up() -> None:
@@ -43,13 +54,13 @@ def is_current(executed: Path, key: dict[str, str]) -> bool:
         record = nbformat.read(executed, as_version=4).metadata["v1lib"]["executed"]
     except (OSError, ValueError, KeyError):
         return False
-    return all(record.get(name) == value for name, value in key.items())
+    return not record.get("kept") and all(record.get(name) == value for name, value in key.items())
 
 
 def execute_all(
     notebooks: list[Path], folder: Path, parameters: dict[str, dict[str, object]]
-) -> dict[Path, str]:
-    """Execute each notebook into `folder`; return a sentence for each that failed.
+) -> dict[Path, Failure]:
+    """Execute each notebook into `folder`; return what failed, and why.
 
     A notebook whose code, parameters, library and lock are those of a finished execution is not executed
     again, so a build that was killed goes on where it stopped. One that fails does not stop the others.
@@ -67,7 +78,7 @@ def execute_all(
     for number, path in enumerate(waiting, start=1):
         log = folder / f"{path.stem}.log"
         command = [sys.executable, "-m", "book.execute_one", str(path), str(folder / path.name)]
-        failed = run(
+        status = run(
             [*command, "--parameters", json.dumps(parameters[path.stem])],
             label=f"[{number}/{len(waiting)}] {path.stem}",
             name=names[path],
@@ -76,9 +87,10 @@ def execute_all(
             log=log,
             env=KERNEL_ENVIRONMENT,
         )
-        if failed:
+        if status:
             said = log.read_text().strip().splitlines() or ["it was ended from outside"]
-            failures[path] = f"{path.stem}: {said[-1]} (the whole log: {os.path.relpath(log)})"
+            sentence = f"{path.stem}: {said[-1]} (the whole log: {os.path.relpath(log)})"
+            failures[path] = Failure(sentence, status == NO_RECORDING)
     return failures
 
 
@@ -90,6 +102,36 @@ def with_outputs(source: NotebookNode, executed: NotebookNode) -> NotebookNode:
     return page
 
 
+def use_kept_outputs(path: Path, executed: Path) -> str | None:
+    """Put the repository's notebook in the place of an execution that lacks a recording.
+
+    Its record is marked as ``kept``, so that it is never taken for an execution. The code alone decides
+    whether the outputs are out of date: a library that moved on does not make them unreadable, and the page
+    says so.
+
+    Returns
+    -------
+    str or None
+        A sentence that says why there is nothing to put there, None if it was done.
+    """
+    kept = nbformat.read(path, as_version=4)
+    record = kept.metadata.get("v1lib", {}).get("executed", {})
+    lacking = None
+    if not any(cell.outputs for cell in code_cells(kept)):
+        lacking = "the repository keeps no outputs of it"
+    elif record.get("code") != code_hash(kept):
+        lacking = "the outputs kept in the repository are not those of its present code"
+    if lacking:
+        return (
+            f"{path.stem}: its recordings can be neither found nor downloaded, and {lacking}: "
+            "name the recordings' folder in V1LIB_DATA, or connect to a network."
+        )
+    kept.metadata["v1lib"]["executed"] = {**record, "kept": True}
+    nbformat.write(kept, executed)
+    print(f"{path.stem}: its recordings cannot be fetched: its page shows the outputs kept in the repository")
+    return None
+
+
 def store_in_place(path: Path, executed: NotebookNode) -> None:
     """Write the outputs of a quick execution into the repository's notebook, without its timings."""
     page = with_outputs(nbformat.read(path, as_version=4), executed)
@@ -97,7 +139,10 @@ def store_in_place(path: Path, executed: NotebookNode) -> None:
     for cell in page.cells:
         for passing in ("papermill", "execution"):
             cell.metadata.pop(passing, None)
-    page.metadata.setdefault("v1lib", {})["executed"] = {"code": code_hash(page)}
+    record = executed.metadata["v1lib"]["executed"]
+    page.metadata.setdefault("v1lib", {})["executed"] = {
+        name: record[name] for name in ("code", "library", "lock")
+    }
     beside = path.with_name(f".{path.name}")
     nbformat.write(page, beside)
     os.replace(beside, path)
@@ -120,8 +165,9 @@ def main() -> int:
             store_in_place(path, nbformat.read(executed, as_version=4))
         else:
             changed = f"{path.stem}: something it depends on changed while it ran: run it again."
-            failures.setdefault(path, changed)
-    print("\n".join(failures.values()) or f"{len(notebooks)} notebooks hold their quick outputs.")
+            failures.setdefault(path, Failure(changed, lacks_recording=False))
+    said = "\n".join(failure.sentence for failure in failures.values())
+    print(said or f"{len(notebooks)} notebooks hold their quick outputs.")
     return int(bool(failures))
 
 

@@ -10,6 +10,7 @@ import argparse
 import datetime
 import json
 import os
+import re
 import resource
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 import nbformat
 import papermill
 
+from book.execute import NO_RECORDING
 from book.keys import content_key
 
 
@@ -57,6 +59,15 @@ def execute(source: Path, target: Path, parameters: dict[str, object]) -> None:
     os.replace(beside, target)
 
 
+def lacks_recording(name: str, message: str) -> bool:
+    """Whether an error that ended a notebook is :func:`v1lib.readers.fetch.fetch`'s for a failed download.
+
+    A kernel hands over an error's name and its message alone, so the message's two first parts, which
+    :class:`v1lib.errors.InputError` puts there, have to say it.
+    """
+    return name == "InputError" and re.match(r"https://\S+: download: expected ", message) is not None
+
+
 def main() -> int:
     """Execute the notebook named on the command line."""
     parser = argparse.ArgumentParser()
@@ -69,7 +80,7 @@ def main() -> int:
     except papermill.PapermillExecutionError as error:
         print("\n".join(error.traceback))
         print(f"code cell {error.exec_count}: {error.ename}: {error.evalue}")
-        return 1
+        return NO_RECORDING if lacks_recording(error.ename, error.evalue) else 1
     return 0
 
 

@@ -11,7 +11,7 @@ import subprocess
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from book.keys import INJECTED, code_cells, default_parameters, has_tag, lock_hash
+from book.keys import INJECTED, code_cells, default_parameters, has_tag, library_hash, lock_hash
 from book.progress import ROOT, in_words
 
 DATA_LABELS = {
@@ -20,6 +20,19 @@ DATA_LABELS = {
     "both": "Simulated and real recordings",
 }
 STATUS_MARK = "<!-- the build puts the table of runs here -->"
+UNKNOWN = "–"
+KEPT_ROWS = f"""\
+A row with {UNKNOWN} in it is an exception: that notebook was not executed for this book, because the
+recordings it reads could not be fetched, and its page shows the outputs that the repository keeps."""
+KEPT_NOTICE = """\
+:::{{admonition}} Not computed when this page was built
+:class: warning
+The recordings that this chapter reads could not be fetched when this page was built.
+It shows the outputs that the repository keeps, those of the profile quick{instead}.{changed}
+
+To execute the chapter, name a folder that holds the recordings in the environment variable `V1LIB_DATA`,
+or connect to a network, and run `{command}` again.
+:::"""
 
 
 def commit() -> str:
@@ -62,14 +75,28 @@ def show_values_used(page: NotebookNode, profile: str, values: dict[str, object]
     page.cells.insert(position + 1, new_code_cell("\n".join(lines), metadata={"tags": tags}))
 
 
+def is_kept(executed: NotebookNode) -> bool:
+    """Whether these are outputs that the repository keeps, in the place of an execution."""
+    return bool(executed.metadata["v1lib"]["executed"].get("kept"))
+
+
+def announce_kept(page: NotebookNode, executed: NotebookNode, profile: str) -> None:
+    """Under the title, that the outputs below are kept ones, why, and how to make them anew."""
+    record = executed.metadata["v1lib"]["executed"]
+    present = {"library": library_hash(), "lock": lock_hash()}
+    changed = any(record.get(name, value) != value for name, value in present.items())
+    notice = KEPT_NOTICE.format(
+        instead="" if profile == "quick" else f", although this book was built at the profile {profile}",
+        changed=" The library or its environment has changed since they were computed." if changed else "",
+        command="make book" if profile == "quick" else f"make book PROFILE={profile}",
+    )
+    _put_below_title(page, notice)
+
+
 def label_data(page: NotebookNode) -> None:
     """Under the title, in colour and in words, whether the recording is simulated or real."""
     data = page.metadata["v1lib"]["data"]
-    label = f'<p class="v1-data v1-data-{data}">{DATA_LABELS[data]}</p>'
-    for cell in page.cells:
-        if cell.cell_type == "markdown" and re.search(r"^# ", cell.source, re.M):
-            cell.source = re.sub(r"^(# .+)$", rf"\1\n\n{label}", cell.source, count=1, flags=re.M)
-            return
+    _put_below_title(page, f'<p class="v1-data v1-data-{data}">{DATA_LABELS[data]}</p>')
 
 
 def add_provenance(
@@ -80,14 +107,14 @@ def add_provenance(
     used = default_parameters(page) | values
     checksums = glued(executed, "data_checksums")
     rows = {
-        "Profile": profile,
+        "Profile": _profile(executed, profile),
         "Data": DATA_LABELS[page.metadata["v1lib"]["data"]].lower(),
         "Parameters": ", ".join(f"{name} = {value!r}" for name, value in used.items()) or "none",
         "Input files": _checksums(checksums) if isinstance(checksums, dict) else "none",
         "Commit": commit(),
-        "Library": f"v1lib sources sha256 {record['library'][:12]}",
-        "Environment": f"requirements.lock sha256 {record['lock'][:12]}",
-        "Computed": f"{record['finished']}, in {in_words(record['duration_s'])}, on {record['device']}",
+        "Library": f"v1lib sources sha256 {record.get('library', UNKNOWN)[:12]}",
+        "Environment": f"requirements.lock sha256 {record.get('lock', UNKNOWN)[:12]}",
+        "Computed": _computed(executed),
     }
     page.cells.append(new_markdown_cell(_block(rows)))
 
@@ -113,18 +140,37 @@ def status_table(executed: dict[str, NotebookNode], profile: str) -> str:
     total = 0.0
     for stem, notebook in executed.items():
         record = notebook.metadata["v1lib"]["executed"]
-        total += record["duration_s"]
-        cells = [
-            f"{{doc}}`/notebooks/{stem}`",
-            profile,
-            notebook.metadata["v1lib"]["data"],
-            in_words(record["duration_s"]),
-            f"{record['peak_memory_mb'] / 1000:.2f} GB",
-            record["finished"],
-        ]
+        run = [UNKNOWN, UNKNOWN, UNKNOWN]
+        if not is_kept(notebook):
+            total += record["duration_s"]
+            memory = f"{record['peak_memory_mb'] / 1000:.2f} GB"
+            run = [in_words(record["duration_s"]), memory, record["finished"]]
+        data = notebook.metadata["v1lib"]["data"]
+        cells = [f"{{doc}}`/notebooks/{stem}`", _profile(notebook, profile), data, *run]
         lines.append(f"| {' | '.join(cells)} |")
     lines.append(f"| All | {profile} | | {in_words(total)} | | |")
+    if any(is_kept(notebook) for notebook in executed.values()):
+        lines += ["", KEPT_ROWS]
     return "\n".join(lines)
+
+
+def _put_below_title(page: NotebookNode, block: str) -> None:
+    for cell in page.cells:
+        if cell.cell_type == "markdown" and (title := re.search(r"^# .+$", cell.source, re.M)):
+            end = title.end()
+            cell.source = f"{cell.source[:end]}\n\n{block}\n\n{cell.source[end:].lstrip()}"
+            return
+
+
+def _profile(executed: NotebookNode, profile: str) -> str:
+    return "quick, kept in the repository" if is_kept(executed) else profile
+
+
+def _computed(executed: NotebookNode) -> str:
+    if is_kept(executed):
+        return f"{UNKNOWN} (the recordings could not be fetched when this page was built)"
+    record = executed.metadata["v1lib"]["executed"]
+    return f"{record['finished']}, in {in_words(record['duration_s'])}, on {record['device']}"
 
 
 def _checksums(files: dict[str, str]) -> str:

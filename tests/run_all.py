@@ -22,6 +22,7 @@ REPORTS = ROOT / "_build" / "reports"
 AFTER_BUILD = ["tests/test_notebooks.py", "tests/test_rendered_book.py"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # two workers share the cores
 PYTEST = ["-m", "pytest", "--no-header", "-q"]
+NBVAL = ["--nbval-lax", "-p", "no:cacheprovider"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def checks(quick: bool) -> list[Check]:
         Check("book", ["-m", "book.build", "--profile", "quick"], 600, {}),
         Check(
             "stored notebooks",
-            [*PYTEST, "--nbval-lax", "-p", "no:cacheprovider", *notebooks],
+            [*PYTEST, "-p", "tests.skip_without_recordings", *NBVAL, *notebooks],
             180,
             KERNEL_ENVIRONMENT,
         ),
