@@ -124,6 +124,18 @@ def test_paired_difference_finds_a_planted_one(fitted, monkeypatch):
     assert smoothed.attrs["smooth_s"] == 2.0 and smoothed["difference"].sizes["unit"] == 5
 
 
+def test_one_run_given_two_sessions(fitted, monkeypatch):
+    session, truth, run = fitted
+    blank = session.assign(activity=session["activity"] * 0)
+    values = {id(session): truth["rate"].values, id(blank): truth["rate"].values[::-1]}
+    made = lambda run, s: xr.DataArray(values[id(s)], dims=("time", "unit"))  # noqa: E731
+    monkeypatch.setattr(score_module, "predict", made)
+    found = paired_difference(run, run, session, session_b=blank)
+    # The activity is the first session's: the rate of other moments is worth nothing, so all of r is lost.
+    np.testing.assert_allclose(found["mean_difference"], score(run, session)["mean_r"], atol=0.05)
+    assert float(found["mean_difference_interval"][0]) > 0
+
+
 def test_refusals(fitted):
     session, truth, run = fitted
     other = fit(

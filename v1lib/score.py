@@ -109,7 +109,13 @@ def bits_per_spike(rates: np.ndarray, counts: np.ndarray, mean: np.ndarray) -> n
 
 
 def paired_difference(
-    run_a: Run, run_b: Run, session: xr.Dataset, *, smooth_s: float = 0.0, seed: int = 0
+    run_a: Run,
+    run_b: Run,
+    session: xr.Dataset,
+    *,
+    session_b: xr.Dataset | None = None,
+    smooth_s: float = 0.0,
+    seed: int = 0,
 ) -> xr.Dataset:
     """How much better run a predicts the test part than run b, on the same bins and units.
 
@@ -117,6 +123,10 @@ def paired_difference(
     ----------
     run_a, run_b : Run
         With the same splits.
+    session : xarray.Dataset
+    session_b : xarray.Dataset, optional
+        What run b predicts from in place of `session`, such as the same bins with other frames, for a
+        control with one run. The activity to be predicted is that of `session`.
     smooth_s : float
         Boxcar in seconds before r is taken; 0 for raw r.
 
@@ -139,8 +149,8 @@ def paired_difference(
     counts = _smoothed(session["activity"].values.astype(np.float64), segments, bins)
     block = max(1, round(BLOCK_S / width))
     values, draws = [], []
-    for run in (run_a, run_b):
-        made = _smoothed(predict(run, session).values.astype(np.float64), segments, bins)
+    for run, given in ((run_a, session), (run_b, session if session_b is None else session_b)):
+        made = _smoothed(predict(run, given).values.astype(np.float64), segments, bins)
         sums = _block_sums(made, counts, block)
         values.append(_r(sums.sum(axis=0)[None])[0])
         draws.append(_bootstrap_r(sums, np.random.default_rng(seed)))
