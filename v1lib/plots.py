@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from v1lib.align import ClockFit, eye_of
@@ -21,6 +22,12 @@ COLORS = {
     "paper": "#CC79A7",
     "ceiling": "#444444",
     "chance": "#999999",
+    "average": "#E69F00",  # the mean of other trials
+    "unit": "#8C8C8C",
+    "mean": "#5D3A9B",
+    "train": "#D0D0D0",
+    "validation": "#F0E442",
+    "test": "#56B4E9",
     "planted": "#000000",
 }
 SIGNED_MAP = "RdBu_r"
@@ -45,9 +52,10 @@ def use_style() -> None:
 def plot_streams(recording: Recording, start: float, seconds: float) -> Figure:
     """Some seconds of every stream of a recording, each on its own clock's time stamps (s from t0)."""
     eye, imu, top = eye_of(recording), recording.imu, recording.top
-    fig, axes = plt.subplots(7, 1, figsize=(6.8, 6.6), gridspec_kw={"height_ratios": [1.2, 1, 1, 1, 1, 1, 2]})
+    ratios = [1.9, 1, 1, 1, 1, 1, 2]
+    fig, axes = plt.subplots(7, 1, figsize=(6.8, 7.0), gridspec_kw={"height_ratios": ratios})
     time = recording.world["time"].values
-    shown = np.searchsorted(time, start + seconds * (np.arange(8) + 0.5) / 8)
+    shown = np.searchsorted(time, start + seconds * (np.arange(4) + 0.5) / 4)
     framed = np.pad(recording.world["video"][shown].values, ((0, 0), (0, 0), (1, 1)), constant_values=255)
     strip = np.concatenate(list(framed), axis=1)
     axes[0].imshow(strip, cmap="gray", vmin=0, vmax=255, aspect="auto", extent=(0, seconds, 0, 1))
@@ -127,64 +135,73 @@ def plot_eye_against_head(
     return fig
 
 
-def degrees_per_pixel(columns: int, field_of_view_deg: float) -> float:
-    """Visual angle of a pixel in the middle of a pinhole picture with so many columns, deg."""
-    return float(np.rad2deg(2 * np.tan(np.deg2rad(field_of_view_deg / 2)) / columns))
+def angle_ticks(ax: Axes, shape: tuple[int, int], field_of_view_deg: float) -> None:
+    """Ticks in degrees on the axes of a pinhole picture (y, x), which is drawn in pixels."""
+    focal = shape[1] / 2 / np.tan(np.deg2rad(field_of_view_deg / 2))
+    middle = [(size - 1) / 2 for size in shape]
+    across, upward = np.array([-40, -20, 0, 20, 40]), np.array([-30, -15, 0, 15, 30])
+    ax.set_xticks(middle[1] + focal * np.tan(np.deg2rad(across)), across)
+    ax.set_yticks(middle[0] - focal * np.tan(np.deg2rad(upward)), upward)
+    ax.set(xlabel="deg", xlim=(-0.5, shape[1] - 0.5), ylim=(shape[0] - 0.5, -0.5))
 
 
-def plot_receptive_fields(fields: dict[str, np.ndarray], pixel_deg: float) -> Figure:
+def plot_receptive_fields(fields: dict[str, np.ndarray], field_of_view_deg: float) -> Figure:
     """Fields (y, x) of one unit side by side, each scaled to its own extreme; red: light excites."""
-    fig, axes = plt.subplots(1, len(fields), figsize=(6.8, 1.9), sharey=True)
+    fig, axes = plt.subplots(1, len(fields), figsize=(6.8, 2.0), sharey=True)
     for ax, (name, field) in zip(axes, fields.items(), strict=True):
-        height, width = (size * pixel_deg / 2 for size in field.shape)
         reach = np.abs(field).max()
-        extent = (-width, width, -height, height)
-        ax.imshow(field, cmap=SIGNED_MAP, vmin=-reach, vmax=reach, extent=extent)
+        ax.imshow(field, cmap=SIGNED_MAP, vmin=-reach, vmax=reach)
         ax.set_title(name, fontsize="small")
-        ax.set(xlabel="deg", xticks=[-40, 0, 40], yticks=[-30, 0, 30])
+        angle_ticks(ax, field.shape, field_of_view_deg)
     axes[0].set(ylabel="deg")
     fig.tight_layout()
     return fig
 
 
-def plot_units_by_condition(
-    values: dict[str, np.ndarray], ylabel: str, ceiling: float | None = None
-) -> Figure:
+def _mean_bar(ax: Axes, place: float, values: np.ndarray) -> None:
+    """Mean of one value a unit, with its 95 % bootstrap interval over units, as a diamond on a bar."""
+    rng = np.random.default_rng(0)
+    draws = values[rng.integers(values.size, size=(2000, values.size))].mean(axis=1)
+    ax.plot([place, place], np.quantile(draws, [0.025, 0.975]), color=COLORS["mean"], lw=3)
+    ax.plot(place, values.mean(), "D", ms=6, color=COLORS["mean"], mec="white")
+
+
+def plot_units_by_condition(values: dict[str, np.ndarray], ylabel: str) -> Figure:
     """One value a unit under several conditions: points for units, thin lines join them, bars are means."""
-    fig, ax = plt.subplots(figsize=(5.2, 3.0))
+    fig, ax = plt.subplots(figsize=(5.6, 3.0))
     table = np.stack(list(values.values()))
     places = np.arange(len(table))
-    ax.plot(places, table, "-", color=COLORS["chance"], lw=0.5, alpha=0.6)
-    ax.plot(places, table, "o", ms=3, color=COLORS["ceiling"], alpha=0.5)
-    rng = np.random.default_rng(0)
-    for place, row in zip(places, table, strict=True):
-        draws = row[rng.integers(row.size, size=(2000, row.size))].mean(axis=1)
-        ax.plot([place, place], np.quantile(draws, [0.025, 0.975]), color=COLORS["vision"], lw=3)
-        ax.plot(place, row.mean(), "D", ms=6, color=COLORS["vision"], mec="white")
-    if ceiling is not None:
-        ax.axhline(ceiling, color=COLORS["planted"], lw=1, ls="--")
+    ax.plot(places, table, "o-", ms=3, color=COLORS["unit"], lw=0.5, alpha=0.6)
+    for place, row in enumerate(table):
+        _mean_bar(ax, place, row)
     ax.axhline(0, color=COLORS["chance"], lw=1, ls=":")
     ax.set(xticks=places, xticklabels=list(values), ylabel=ylabel, xlim=(-0.4, len(table) - 0.6))
     fig.tight_layout()
     return fig
 
 
-def plot_leaks(raw: dict[str, np.ndarray], smoothed: dict[str, np.ndarray]) -> Figure:
-    """Raw and smoothed r of a copying predictor, a value a unit, under several splits."""
-    fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.9), sharey=True)
+def plot_leaks(scores: dict[str, dict[str, np.ndarray]]) -> Figure:
+    """r of a copying predictor, a value a unit: one panel a kind of r, one column a case.
+
+    Parameters
+    ----------
+    scores : dict of dict
+        By kind of r, then by case; a case whose r is not defined (NaN) says so in its column.
+    """
+    fig, axes = plt.subplots(1, len(scores), figsize=(6.8, 3.0), sharey=True)
     rng = np.random.default_rng(0)
-    for ax, title, values in zip(axes, ("raw r", "smoothed r (2 s)"), (raw, smoothed), strict=True):
-        for place, row in enumerate(values.values()):
-            ax.plot(
-                place + rng.uniform(-0.15, 0.15, row.size), row, "o", ms=3, color=COLORS["chance"], alpha=0.7
-            )
-            draws = row[rng.integers(row.size, size=(2000, row.size))].mean(axis=1)
-            ax.plot([place, place], np.quantile(draws, [0.025, 0.975]), color=COLORS["ceiling"], lw=3)
-            ax.plot(place, row.mean(), "D", ms=6, color=COLORS["ceiling"], mec="white")
+    for ax, (kind, cases) in zip(axes, scores.items(), strict=True):
+        for place, row in enumerate(cases.values()):
+            if np.isnan(row).all():
+                ax.text(place, 0.04, "no r:\na constant", ha="center", fontsize="x-small")
+                continue
+            spread = place + rng.uniform(-0.15, 0.15, row.size)
+            ax.plot(spread, row, "o", ms=3, color=COLORS["unit"], alpha=0.6)
+            _mean_bar(ax, place, row)
         ax.axhline(0, color=COLORS["chance"], lw=1, ls=":")
-        ax.set(xticks=range(len(values)), title=title, xlim=(-0.5, len(values) - 0.5), ylim=(-0.35, 1))
-        ax.set_xticklabels([name.replace(" ", "\n", 1) for name in values], fontsize="small")
-    axes[0].set(ylabel="r of a copy of neighbouring bins")
+        ax.set(xticks=range(len(cases)), title=kind, xlim=(-0.6, len(cases) - 0.4))
+        ax.set_xticklabels([case.replace(", ", "\n") for case in cases], fontsize="x-small")
+    axes[0].set(ylabel="r of a copy of other bins")
     fig.tight_layout()
     return fig
 
@@ -196,13 +213,6 @@ def plot_lags(centers: np.ndarray, lags: np.ndarray, fitted: ClockFit, planted: 
     for clock, color, line in ((fitted, COLORS["behavior"], "-"), (planted, COLORS["planted"], "--")):
         ax.plot(centers / 60, 1000 * (clock.to_ephys(centers) - centers), color=color, lw=1.3, ls=line)
     ax.set(xlabel="time on the camera clock (min)", ylabel="ephys clock ahead by (ms)", ylim=(0, None))
-    ax.text(
-        0.03,
-        0.08,
-        "points: one-minute windows; line: fit; dashed: planted",
-        transform=ax.transAxes,
-        fontsize="small",
-    )
     fig.tight_layout()
     return fig
 
@@ -232,13 +242,13 @@ def plot_clock_errors(errors: pd.DataFrame) -> Figure:
 def plot_splits(splits: dict[str, Splits], bin_width_s: float) -> Figure:
     """Which time belongs to which part, one row a protocol."""
     fig, ax = plt.subplots(figsize=(6.8, 0.7 + 0.5 * len(splits)))
-    parts = {"train": "ceiling", "validation": "chance", "test": "vision"}
+    parts = ("train", "validation", "test")
     for row, one in enumerate(splits.values()):
-        for part, color in parts.items():
+        for part in parts:
             spans = [(a * bin_width_s / 60, (b - a) * bin_width_s / 60) for a, b in one.ranges(part)]
-            ax.broken_barh(spans, (row - 0.35, 0.7), facecolor=COLORS[color], lw=0)
-    for part, color in parts.items():
-        ax.plot([], [], "s", color=COLORS[color], label=part)
+            ax.broken_barh(spans, (row - 0.35, 0.7), facecolor=COLORS[part], lw=0)
+    for part in parts:
+        ax.plot([], [], "s", color=COLORS[part], label=part)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.55 / len(splits)), ncols=3, fontsize="small")
     ax.set(
         yticks=range(len(splits)),
@@ -341,9 +351,8 @@ def plot_repeats(trials: xr.DataArray, condition: float) -> Figure:
     fig.colorbar(image, ax=left, label="fluorescence (as stored)")
     for row in chosen[:4]:
         right.plot(time, row, color=COLORS["chance"], lw=0.8)
-    right.plot(time, chosen.mean(axis=0), color=COLORS["ceiling"], lw=2.2)
+    right.plot(time, chosen.mean(axis=0), color=COLORS["average"], lw=2.2)
     right.set(xlabel="time from onset (s)", ylabel="fluorescence (as stored)")
-    right.set_title("thick: mean, thin: four repeats", loc="left", fontsize="small")
     for ax in (left, right):
         ax.axvline(0, color="black", lw=0.8, ls=":")
     fig.tight_layout()
@@ -371,9 +380,9 @@ def plot_trial_scores(
         for row, model in enumerate(models):
             one, color = score.sel(model=model), COLORS[kinds[model]]
             spread = row + rng.uniform(-0.22, 0.22, one.sizes["unit"])
-            ax.plot(one["r"], spread, ".", ms=3, color=color, alpha=0.35)
-            ax.hlines(row, *one["mean_r_interval"].values, color=color, lw=3)
-            ax.plot(one["mean_r"], row, "D", ms=6, color=color, mec="white")
+            ax.plot(one["r"], spread, ".", ms=4, color=color, alpha=0.6)
+            ax.hlines(row, *one["mean_r_interval"].values, color="black", lw=2)
+            ax.plot(one["mean_r"], row, "D", ms=6, color="black", mec="white")
         ax.axvline(ceilings[animal], color=COLORS["ceiling"], lw=1.2, ls="--")
         place = (ceilings[animal] + 0.015, len(models) - 0.55)
         ax.text(*place, "mean ceiling", fontsize="small", color=COLORS["ceiling"])
@@ -420,7 +429,7 @@ MODEL_STYLES = {
 
 
 def plot_gaze_correction(
-    pictures: dict[str, np.ndarray], titles: list[str], degrees_per_pixel: float
+    pictures: dict[str, np.ndarray], titles: list[str], field_of_view_deg: float
 ) -> Figure:
     """Frames on their way to the retina: one row a kind of picture, one column a bin, grey by one scale.
 
@@ -430,23 +439,23 @@ def plot_gaze_correction(
         By the row's label; standard deviations of the training frames.
     titles : list of str
         One a bin.
-    degrees_per_pixel : float
+    field_of_view_deg : float
+        Width of a picture.
     """
-    fig, axes = plt.subplots(
-        len(pictures), len(titles), figsize=(6.8, 1.35 * len(pictures)), sharex=True, sharey=True
-    )
+    size = (6.8, 1.15 * len(pictures) + 0.5)
+    fig, axes = plt.subplots(len(pictures), len(titles), figsize=size, sharex=True, sharey=True)
     for row, (name, stack) in zip(axes, pictures.items(), strict=True):
-        height, width = (size * degrees_per_pixel / 2 for size in stack.shape[1:])
         for ax, picture in zip(row, stack, strict=True):
-            ax.imshow(picture, cmap="gray", vmin=-2, vmax=2, extent=(-width, width, -height, height))
-            ax.axhline(0, color=COLORS["behavior"], lw=0.5)
-            ax.axvline(0, color=COLORS["behavior"], lw=0.5)
-            ax.set(xticks=[-40, 0, 40], yticks=[-30, 0, 30])
+            ax.imshow(picture, cmap="gray", vmin=-2, vmax=2)
+            ax.axhline((picture.shape[0] - 1) / 2, color="white", lw=0.7)
+            ax.axvline((picture.shape[1] - 1) / 2, color="white", lw=0.7)
+            angle_ticks(ax, picture.shape, field_of_view_deg)
+            ax.tick_params(labelsize="x-small")
+            ax.set_xlabel("")
         row[0].set_ylabel(f"{name}\n(deg)", fontsize="small")
-    for ax, title in zip(axes[0], titles, strict=True):
-        ax.set_title(title, fontsize="small")
-    for ax in axes[-1]:
-        ax.set_xlabel("deg")
+    for top, bottom, title in zip(axes[0], axes[-1], titles, strict=True):
+        top.set_title(title, fontsize="small")
+        bottom.set_xlabel("deg")
     fig.tight_layout(h_pad=0.3, w_pad=0.3)
     return fig
 
@@ -567,17 +576,11 @@ def plot_differences(differences: dict[str, xr.Dataset]) -> Figure:
     rng = np.random.default_rng(0)
     names = list(differences)[::-1]
     for row, name in enumerate(names):
-        one, color = differences[name], COLORS[MODEL_STYLES[name][0]]
-        ax.plot(
-            one["difference"],
-            row + rng.uniform(-0.2, 0.2, one.sizes["unit"]),
-            ".",
-            ms=4,
-            color=color,
-            alpha=0.4,
-        )
-        ax.hlines(row, *one["mean_difference_interval"].values, color=color, lw=3)
-        ax.plot(one["mean_difference"], row, "D", ms=6, color=color, mec="white")
+        one = differences[name]
+        spread = row + rng.uniform(-0.2, 0.2, one.sizes["unit"])
+        ax.plot(one["difference"], spread, "o", ms=3, color=COLORS["unit"], alpha=0.6)
+        ax.hlines(row, *one["mean_difference_interval"].values, color=COLORS["mean"], lw=3)
+        ax.plot(one["mean_difference"], row, "D", ms=6, color=COLORS["mean"], mec="white")
     ax.axvline(0, color=COLORS["chance"], lw=1.2, ls=":")
     ax.set(
         yticks=range(len(names)),

@@ -13,7 +13,7 @@ import xarray as xr
 
 from v1lib.errors import InputError
 from v1lib.fit import Run, predict
-from v1lib.splits import SMOOTHING_S, boxcar_bins
+from v1lib.splits import SMOOTHING_S, Ranges, boxcar_bins
 
 BLOCK_S = 10.0
 N_BOOTSTRAP = 2000
@@ -24,7 +24,40 @@ Segments = list[np.ndarray]
 
 def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Pearson's r of each column, shape (unit,), from two arrays (time, unit); NaN for a constant column."""
-    return _r(_sums(a - a.mean(axis=0), b - b.mean(axis=0))[None])[0]
+    return _r(_sums(_centered(a), _centered(b))[None])[0]
+
+
+def _centered(values: np.ndarray) -> np.ndarray:
+    """Deviations of each column from its mean; exactly 0 in a column that varies by no more than rounding."""
+    mean = values.mean(axis=0)
+    return np.where(np.ptp(values, axis=0) > 1e-9 * np.abs(mean), values - mean, 0.0)
+
+
+def r_within(
+    prediction: xr.DataArray, session: xr.Dataset, ranges: Ranges, *, smooth_s: float = 0.0
+) -> np.ndarray:
+    """r of each unit between any prediction and the activity over ranges of bins, shape (unit,).
+
+    Parameters
+    ----------
+    prediction : xarray.DataArray, dims (time, unit)
+        On the session's bins.
+    session : xarray.Dataset
+    ranges : half-open ranges of bins
+        The boxcar stays inside each; a range shorter than it gives nothing.
+    smooth_s : float
+        Boxcar in seconds; 0 for raw r.
+
+    Returns
+    -------
+    numpy.ndarray
+        NaN for a unit whose prediction or activity is constant there.
+    """
+    bins = max(1, int(smooth_s / float(session.attrs["bin_width_s"]) + 1e-9))
+    segments = [np.arange(start, stop) for start, stop in ranges]
+    pairs = (prediction.values.astype(np.float64), session["activity"].values.astype(np.float64))
+    made, counts = (np.concatenate(_smoothed(values, segments, bins)) for values in pairs)
+    return pearson(made, counts)
 
 
 def smooth(values: np.ndarray, bins: int) -> np.ndarray:
@@ -214,12 +247,14 @@ def _sums(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _block_sums(made: list[np.ndarray], counts: list[np.ndarray], block: int) -> np.ndarray:
     """Block sums, shape (block, 6, unit); segments are cut into equal pieces of about `block` bins."""
     # Measured from the overall means, so that the squares keep their digits.
-    mean_made, mean_counts = np.concatenate(made).mean(0), np.concatenate(counts).mean(0)
+    ends = np.cumsum([len(part) for part in made])[:-1]
     blocks = []
-    for a, b in zip(made, counts, strict=True):
+    for a, b in zip(
+        *(np.split(_centered(np.concatenate(parts)), ends) for parts in (made, counts)), strict=True
+    ):
         pieces = max(1, round(a.shape[0] / block))
         for x, y in zip(np.array_split(a, pieces), np.array_split(b, pieces), strict=True):
-            blocks.append(_sums(x - mean_made, y - mean_counts))
+            blocks.append(_sums(x, y))
     return np.stack(blocks)
 
 
