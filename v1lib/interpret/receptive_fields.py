@@ -43,7 +43,12 @@ def gaze_corrected(
 
 
 def linear_fields(
-    session: xr.Dataset, frames: xr.DataArray | None = None, *, lag: int = 1, ridge: float = 0.01
+    session: xr.Dataset,
+    frames: xr.DataArray | None = None,
+    *,
+    bins: np.ndarray | None = None,
+    lag: int = 1,
+    ridge: float = 0.01,
 ) -> xr.DataArray:
     """The linear filter of each unit: ridge regression of its activity on the frames of `lag` bins before.
 
@@ -55,6 +60,8 @@ def linear_fields(
     session : xarray.Dataset
     frames : xarray.DataArray, dims (time, y, x), optional
         In place of the session's frames, such as those of :func:`gaze_corrected`.
+    bins : array of bin numbers, optional
+        Only the activity of these bins is regressed, such as that of a part which trained nothing.
     lag : int
         Bins from frame to activity.
     ridge : float
@@ -68,7 +75,7 @@ def linear_fields(
     Raises
     ------
     InputError
-        Where frames or lag do not fit the session.
+        Where frames, bins or lag do not fit the session.
     """
     shown = session["frames"] if frames is None else frames
     if shown.sizes["time"] != session.sizes["time"]:
@@ -78,6 +85,10 @@ def linear_fields(
     if lag < 0 or not starts:
         raise InputError("linear_fields", "lag", "0 or more bins, fewer than a stretch has", str(lag))
     before = np.concatenate(starts)
+    if bins is not None:
+        before = before[np.isin(before + lag, bins)]
+        if not before.size:
+            raise InputError("linear_fields", "bins", "bins of the session with a frame before them", "none")
     seen = shown.values[before].reshape(before.size, -1).astype(np.float64)
     seen -= seen.mean(axis=0)
     answers = session["activity"].values[before + lag].astype(np.float64)
