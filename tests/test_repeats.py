@@ -12,9 +12,11 @@ from v1lib.models import encoding_model
 from v1lib.readers import open_session
 from v1lib.repeats import (
     average_prediction,
+    contrast_difference,
     held_out,
     noise_ceiling,
     score_trials,
+    share_of_ceiling,
     shuffle_frames,
     spearman_brown,
     split_half_reliability,
@@ -178,6 +180,53 @@ def test_only_bins_that_every_model_predicts_count():
     scores = score_trials(session, {"whole": signal, "partly": partly})
     assert scores.attrs["n_trials"] == 88 and scores.attrs["n_bins"] == 88 * (N_SAMPLES - 1)
     np.testing.assert_allclose(scores["r"][0], scores["r"][1], atol=1e-6)
+
+
+def test_shares_of_the_ceiling_are_those_planted():
+    """The true signal reaches the whole ceiling; mixed with as much noise as it has power, 1 / √2 of it."""
+    rng = np.random.default_rng(4)
+    held, widths = 0, []
+    for seed in range(20):
+        session, signal = repeats_session(np.full(25, 0.15), seed=seed)
+        half = signal + rng.normal(size=signal.shape)
+        found = share_of_ceiling(session, {"truth": signal, "half": half})
+        assert float(found["share"][0] / found["share"][1]) == pytest.approx(np.sqrt(2), abs=0.15)
+        low, high = found["share_interval"].values.T
+        held += int(((low <= [1, np.sqrt(0.5)]) & ([1, np.sqrt(0.5)] <= high)).sum())
+        widths.append(high - low)
+    # 38 of 40 are promised; 33 is three standard errors below, counting the two models as one.
+    assert held >= 33
+    assert 0 < np.mean(widths) < 0.3
+
+
+def test_share_is_the_quotient_of_score_and_ceiling():
+    session, signal = repeats_session([0.4, 0.1, 0.2])
+    signal.values.reshape(128, N_SAMPLES, 3)[:, :3] = np.nan
+    found = share_of_ceiling(session, {"truth": signal})
+    ceiling = noise_ceiling(session, from_s=-WIDTH)["ceiling"]
+    expected = score_trials(session, {"truth": signal})["mean_r"][0] / ceiling.mean()
+    assert float(found["share"][0]) == pytest.approx(float(expected), rel=1e-6)
+    signal.values[5 * N_SAMPLES + 4] = np.nan
+    with pytest.raises(InputError, match="same samples in every trial"):
+        share_of_ceiling(session, {"truth": signal})
+
+
+def test_contrast_of_two_animals_tells_a_larger_difference_from_an_equal_one():
+    def scored(share, seed, reference="truth"):
+        session, signal = repeats_session(np.full(25, share), seed=seed)
+        nothing = xr.zeros_like(signal)
+        return score_trials(session, {"truth": signal, "nothing": nothing}, reference=reference)
+
+    strong, alike, weak = scored(0.3, 0), scored(0.3, 1), scored(0.05, 2)
+    found = contrast_difference(strong, weak, "nothing")
+    gains = [float(score["difference"].sel(model="nothing")) for score in (strong, weak)]
+    assert float(found["contrast"]) == pytest.approx(gains[0] - gains[1])
+    low, high = found["contrast_interval"].values
+    assert 0 < low < np.sqrt(0.3) - np.sqrt(0.05) < high
+    low, high = contrast_difference(strong, alike, "nothing")["contrast_interval"].values
+    assert low < 0 < high
+    with pytest.raises(InputError, match="one reference"):
+        contrast_difference(strong, scored(0.3, 1, "nothing"), "nothing")
 
 
 def test_folds_come_together_once_each():

@@ -381,8 +381,8 @@ def plot_trial_scores(
             one, color = score.sel(model=model), COLORS[kinds[model]]
             spread = row + rng.uniform(-0.22, 0.22, one.sizes["unit"])
             ax.plot(one["r"], spread, ".", ms=4, color=color, alpha=0.6)
-            ax.hlines(row, *one["mean_r_interval"].values, color="black", lw=2)
-            ax.plot(one["mean_r"], row, "D", ms=6, color="black", mec="white")
+            ax.hlines(row, *one["mean_r_interval"].values, color=COLORS["mean"], lw=3)
+            ax.plot(one["mean_r"], row, "D", ms=6, color=COLORS["mean"], mec="white")
         ax.axvline(ceilings[animal], color=COLORS["ceiling"], lw=1.2, ls="--")
         place = (ceilings[animal] + 0.015, len(models) - 0.55)
         ax.text(*place, "mean ceiling", fontsize="small", color=COLORS["ceiling"])

@@ -308,20 +308,18 @@ def score_trials(
         ``r``, ``r_interval`` (model, unit, bound), ``mean_r`` (model), ``mean_r_interval``, ``difference``
         (model: mean r of the reference less this one's) and ``difference_interval``. Intervals are 95 %
         percentiles of a bootstrap over trials within their condition, the same trials for all models and
-        units; those of means and differences draw the units anew, too. Attributes ``n_trials``, ``n_bins``.
+        units; those of means and differences draw the units anew, too. ``mean_r_draws`` (draw, model) are
+        the means of the bootstrap. Attributes ``n_trials``, ``n_bins``.
     """
     names = list(predictions)
     reference = names[0] if reference is None else reference
     if reference not in names:
         raise InputError("score_trials", "reference", f"one of {names}", repr(reference))
     measured = trial_tensor(session)
-    made = np.stack([trial_tensor(session, predictions[name]).values for name in names]).astype(float)
-    there = np.isfinite(made).all(axis=(0, 3))
-    if not there.any():
-        raise InputError("score_trials", "predictions", "a bin that all models predict", "none")
     truth = measured.values.astype(float)
+    made, there = _common_predictions(session, predictions)
     sums = np.stack([_trial_sums(model, truth, there) for model in made])  # (model, trial, 6, unit)
-    tested = there.any(axis=1)
+    tested = np.asarray(there.any(axis=1))
     groups = [group[tested[group]] for group in _conditions(measured) if tested[group].any()]
     rng = np.random.default_rng(seed)
     n_units = truth.shape[2]
@@ -344,10 +342,111 @@ def score_trials(
             "mean_r_interval": (("model", "bound"), _interval(means)),
             "difference": ("model", mean[place] - mean),
             "difference_interval": (("model", "bound"), _interval(means[:, [place]] - means)),
+            "mean_r_draws": (("draw", "model"), means),
         },
         {"model": names, "unit": session["unit"], "bound": ["low", "high"]},
         {"n_trials": int(tested.sum()), "n_bins": int(there.sum()), "reference": reference},
     )
+
+
+def contrast_difference(first: xr.Dataset, second: xr.Dataset, model: str) -> xr.Dataset:
+    """By how much a difference between two models is larger in one animal than in another.
+
+    Parameters
+    ----------
+    first, second : xarray.Dataset
+        Results of :func:`score_trials` with the same reference, of two sessions without common units.
+    model : str
+        The difference is the mean r of the reference less that of this model.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``contrast``, the difference in the first less that in the second, and ``contrast_interval`` (bound).
+    """
+    if first.attrs["reference"] != second.attrs["reference"]:
+        found = f"{first.attrs['reference']!r} and {second.attrs['reference']!r}"
+        raise InputError("contrast_difference", "scores", "one reference", found)
+    draws = []
+    for score in (first, second):
+        means = score["mean_r_draws"]
+        draws.append((means.sel(model=score.attrs["reference"]) - means.sel(model=model)).values)
+    # Two sessions drawn with one seed took the same trial numbers in each draw; one step apart they did not.
+    contrast = first["difference"].sel(model=model) - second["difference"].sel(model=model)
+    interval = _interval(draws[0] - np.roll(draws[1], 1))
+    return xr.Dataset(
+        {"contrast": float(contrast), "contrast_interval": ("bound", interval)}, {"bound": ["low", "high"]}
+    )
+
+
+def share_of_ceiling(
+    session: xr.Dataset, predictions: dict[str, xr.DataArray], *, seed: int = 0
+) -> xr.Dataset:
+    """Mean raw r of each model as a share of the mean ceiling, with an interval that knows both uncertain.
+
+    The bootstrap draws repeats, the n-th trials of all conditions together, and units. A repeat drawn twice
+    would count its noise as signal, so signal power comes from pairs of different repeats alone; without
+    draws that is the estimate of :func:`noise_ceiling`.
+
+    Parameters
+    ----------
+    session : xarray.Dataset
+        See :func:`noise_ceiling`.
+    predictions : dict of xarray.DataArray (time, unit)
+        By the name of the model, for the same samples in every trial.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    xarray.Dataset, dim model
+        ``share`` and ``share_interval`` (model, bound), 95 % percentiles.
+    """
+    made, there = _common_predictions(session, predictions)
+    if (there != there[0]).any():
+        raise InputError(
+            "share_of_ceiling", "predictions", "the same samples in every trial", "different ones"
+        )
+    measured = trial_tensor(session)
+    truth = measured.values.astype(float)
+    from_s = float(measured["trial_time"].values[there[0]].min())
+    ceiling = noise_ceiling(session, from_s=from_s)["ceiling"].values
+    order = np.stack(_conditions(measured))  # (condition, repeat)
+    sums = np.stack([_trial_sums(model, truth, there)[order].sum(axis=0) for model in made])
+    repeats = np.moveaxis(truth[order][:, :, there[0]], 1, 0)
+    repeats = repeats.reshape(order.shape[1], -1, truth.shape[2])
+    repeats = repeats - repeats.mean(axis=1, keepdims=True)
+    pairs = np.einsum("npu,mpu->nmu", repeats, repeats)
+    n_repeats, n_units = len(pairs), truth.shape[2]
+    rng = np.random.default_rng(seed)
+    draws = np.empty((N_BOOTSTRAP, len(made)))
+    for number in range(N_BOOTSTRAP):
+        weight = np.zeros(n_repeats)
+        while np.count_nonzero(weight) < 2:  # one repeat alone says nothing of a signal
+            weight = np.bincount(rng.integers(n_repeats, size=n_repeats), minlength=n_repeats).astype(float)
+        together = np.outer(weight, weight)
+        np.fill_diagonal(together, 0.0)
+        signal = np.tensordot(together, pairs, 2) / together.sum()
+        total = np.einsum("n,nnu->u", weight, pairs) / n_repeats
+        units = rng.integers(n_units, size=n_units)
+        r = _sums_r(np.tensordot(weight, sums, (0, 1)))
+        draws[number] = r[:, units].mean(axis=1) / _signed_root(signal / total)[units].mean()
+    share = _sums_r(sums.sum(axis=1)).mean(axis=1) / ceiling.mean()
+    return xr.Dataset(
+        {"share": ("model", share), "share_interval": (("model", "bound"), _interval(draws))},
+        {"model": list(predictions), "bound": ["low", "high"]},
+    )
+
+
+def _common_predictions(
+    session: xr.Dataset, predictions: dict[str, xr.DataArray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions (model, trial, sample, unit) and which samples (trial, sample) all of them predict."""
+    made = np.stack([trial_tensor(session, one).values for one in predictions.values()]).astype(float)
+    there = np.isfinite(made).all(axis=(0, 3))
+    if not there.any():
+        raise InputError("repeats", "predictions", "a bin that all models predict", "none")
+    return made, there
 
 
 def _conditions(trials: xr.DataArray) -> list[np.ndarray]:
