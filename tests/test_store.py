@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from planted import planted_session
@@ -40,8 +41,7 @@ def test_a_run_comes_back_the_same(run, session, tmp_path):
     back = store.load_run(store.save_run(run, tmp_path / "run"))
     assert (back.config, back.splits, back.scaling) == (run.config, run.splits, run.scaling)
     assert back.provenance == run.provenance and back.model.arguments == run.model.arguments
-    np.testing.assert_allclose(back.history, run.history, rtol=1e-14)
-    assert list(back.history.columns) == list(run.history.columns)
+    pd.testing.assert_frame_equal(back.history, run.history, check_exact=True)
     np.testing.assert_array_equal(predict(back, session), predict(run, session))
     store.save_run(back, tmp_path / "run")  # a second time, over the first
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

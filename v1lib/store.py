@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from functools import cache
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +133,7 @@ def save_run(run: Run, path: str | Path) -> Path:
             "config": asdict(run.config),
             "splits": asdict(run.splits),
             "scaling": asdict(run.scaling),
-            "history": json.loads(run.history.reset_index().to_json(orient="split", double_precision=15)),
+            "history": run.history.reset_index().to_dict(orient="list"),
             "provenance": run.provenance,
             "weights_sha256": _sha256(beside / "weights.safetensors"),
         }
@@ -165,7 +164,7 @@ def load_run(path: str | Path) -> Run:
         model.load_state_dict(load_file(weights))
         config, splits = _rebuilt(FitConfig, record["config"]), _rebuilt(Splits, record["splits"])
         scaling = _rebuilt(Scaling, record["scaling"])
-        history = pd.read_json(StringIO(json.dumps(record["history"])), orient="split").set_index("epoch")
+        history = pd.DataFrame(record["history"]).set_index("epoch")
         provenance = dict(record["provenance"])
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
