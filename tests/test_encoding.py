@@ -182,5 +182,5 @@ def test_refusals():
         EncodingModel((30, 40), 3)  # the paper's kernels leave nothing of a small frame
     with pytest.raises(InputError, match="softplus or identity"):
         EncodingModel((60, 80), 3, output="relu")
-    with pytest.raises(InputError, match="0 units"):
+    with pytest.raises(InputError, match="n_units"):
         EncodingModel((60, 80), 0)

@@ -149,9 +149,9 @@ def test_refusals(fitted):
     )
     with pytest.raises(InputError, match="the same splits"):
         paired_difference(run, other, session)
-    with pytest.raises(InputError, match="the session's bins and units"):
+    with pytest.raises(InputError, match="truth: unit: expected the session's 5 labels"):
         score(run, session, truth.isel(unit=[0]))
-    with pytest.raises(InputError, match="the session of the splits"):
+    with pytest.raises(InputError, match="the run was fitted to"):
         score(run, session.isel(time=slice(0, 3000)))
     other.splits = Splits(run.splits.train, run.splits.validation, ((50, 80),), "paper")
     with pytest.raises(InputError, match="at least 41 bins, the boxcar"):

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from v1lib.errors import InputError
 from v1lib.features import Scaling, fit_scaling, scaled_behavior
+from v1lib.fingerprint import bins_and_units
 from v1lib.models.encoding import EncodingModel
 from v1lib.session import stretch_ranges
 from v1lib.splits import Ranges, Splits
@@ -356,6 +357,7 @@ def _check_ranges(splits: Splits, lead: int) -> None:
 def _provenance(session: xr.Dataset, data: _Data, seconds: float) -> dict[str, object]:
     names = ("animal", "session", "source", "v1lib_version")
     found: dict[str, object] = {name: session.attrs[name] for name in names}
+    found["bins_and_units"] = bins_and_units(session)
     found.update(
         torch=torch.__version__, device=str(data.device), threads=torch.get_num_threads(), seconds=seconds
     )

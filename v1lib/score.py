@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from v1lib.errors import InputError
+from v1lib.fingerprint import bins_and_units
 from v1lib.fit import Run, predict
 from v1lib.splits import SMOOTHING_S, Ranges, boxcar_bins
 
@@ -53,7 +54,7 @@ def r_within(
     numpy.ndarray
         NaN for a unit whose prediction or activity is constant there.
     """
-    bins = max(1, int(smooth_s / float(session.attrs["bin_width_s"]) + 1e-9))
+    bins = _boxcar("r_within", smooth_s, float(session.attrs["bin_width_s"]))
     segments = [np.arange(start, stop) for start, stop in ranges]
     pairs = (prediction.values.astype(np.float64), session["activity"].values.astype(np.float64))
     made, counts = (np.concatenate(_smoothed(values, segments, bins)) for values in pairs)
@@ -75,7 +76,8 @@ def score(
     ----------
     run : Run
     session : xarray.Dataset
-        The session that `run.splits` belongs to.
+        The session that the run was fitted to, or one of the same bins and units with other frames,
+        behaviour or activity.
     truth : xarray.Dataset, optional
         With `rate` (time, unit), the expected spike count of each bin of the session. Adds the oracle: the
         score of the true rate on the same bins.
@@ -90,8 +92,16 @@ def score(
         ``r`` and ``r_smooth`` (2-s boxcar), each with ``_interval``; for spike counts ``bits_per_spike``
         over the training part's mean rate; ``oracle_r``, ``oracle_r_smooth`` and ``fraction_of_oracle``
         (raw r over raw oracle) with `truth`. Without a unit: ``mean_<score>`` and ``mean_<score>_interval``.
-        Attributes: ``n_bins`` and ``n_blocks``, the same with ``_smooth``, ``part``.
+        Attributes: ``n_bins`` and ``n_blocks``, the same with ``_smooth``, ``part``. A unit that does not
+        vary there, or is predicted by a constant, has NaN and is left out of the means.
+
+    Raises
+    ------
+    InputError
+        If the session or `truth` has other bins or units than those of the fit, or no range of the part is
+        as long as a window and the boxcar.
     """
+    _check_session("score", run, session)
     segments = _segments(run, session, part)
     counts = session["activity"].values.astype(np.float64)
     predicted = predict(run, session).values.astype(np.float64)
@@ -107,7 +117,7 @@ def score(
         value, draws = _r(sums.sum(axis=0)[None])[0], _bootstrap_r(sums, rng)
         found[name] = (("unit",), value)
         found[f"{name}_interval"] = (("unit", "bound"), _interval(draws).T)
-        found[f"mean_{name}"] = ((), np.nanmean(value))
+        found[f"mean_{name}"] = ((), _mean(value))
         found[f"mean_{name}_interval"] = (("bound",), _interval(_resample_units(draws, rng)))
         suffix = "" if bins == 1 else "_smooth"
         attrs[f"n_bins{suffix}"], attrs[f"n_blocks{suffix}"] = int(sums[:, 0, 0].sum()), sums.shape[0]
@@ -157,6 +167,7 @@ def paired_difference(
     run_a, run_b : Run
         With the same splits.
     session : xarray.Dataset
+        As in :func:`score`.
     session_b : xarray.Dataset, optional
         What run b predicts from in place of `session`, such as the same bins with other frames, for a
         control with one run. The activity to be predicted is that of `session`.
@@ -172,17 +183,20 @@ def paired_difference(
     Raises
     ------
     InputError
-        If the runs were split differently.
+        If the runs were split differently, or a session has other bins or units than those of its run.
     """
+    given_b = session if session_b is None else session_b
+    _check_session("paired_difference", run_a, session)
+    _check_session("paired_difference", run_b, given_b)
     if run_a.splits != run_b.splits:
         raise InputError("paired_difference", "splits", "the same splits in both runs", "different ones")
     segments = _common(_segments(run_a, session, "test"), _segments(run_b, session, "test"))
     width = float(session.attrs["bin_width_s"])
-    bins = max(1, int(smooth_s / width + 1e-9))
+    bins = _boxcar("paired_difference", smooth_s, width)
     counts = _smoothed(session["activity"].values.astype(np.float64), segments, bins)
     block = max(1, round(BLOCK_S / width))
     values, draws = [], []
-    for run, given in ((run_a, session), (run_b, session if session_b is None else session_b)):
+    for run, given in ((run_a, session), (run_b, given_b)):
         made = _smoothed(predict(run, given).values.astype(np.float64), segments, bins)
         sums = _block_sums(made, counts, block)
         values.append(_r(sums.sum(axis=0)[None])[0])
@@ -192,7 +206,7 @@ def paired_difference(
         {
             "difference": ("unit", difference),
             "difference_interval": (("unit", "bound"), _interval(drawn).T),
-            "mean_difference": np.nanmean(difference),
+            "mean_difference": _mean(difference),
             "mean_difference_interval": (
                 "bound",
                 _interval(_resample_units(drawn, np.random.default_rng(seed + 1))),
@@ -201,6 +215,20 @@ def paired_difference(
         {"unit": session["unit"], "bound": ["low", "high"]},
         {"smooth_s": smooth_s, "block_s": BLOCK_S, "level": LEVEL, "n_blocks": sums.shape[0]},
     )
+
+
+def _check_session(where: str, run: Run, session: xr.Dataset) -> None:
+    """Refuse a session of other bins or units; a run of an older version carries no mark to compare with."""
+    mark = bins_and_units(session)
+    if run.provenance.get("bins_and_units", mark) != mark:
+        raise InputError(where, "session", "the bins and units that the run was fitted to", "others")
+
+
+def _boxcar(where: str, smooth_s: float, width: float) -> int:
+    """Bins of a boxcar of so many seconds, at least 1."""
+    if not (np.isfinite(smooth_s) and smooth_s >= 0):
+        raise InputError(where, "smooth_s", "a finite number of seconds, 0 or more", str(smooth_s))
+    return max(1, int(smooth_s / width + 1e-9))
 
 
 def _segments(run: Run, session: xr.Dataset, part: str) -> Segments:
@@ -223,10 +251,14 @@ def _common(first: Segments, second: Segments) -> Segments:
 
 
 def _true_rate(truth: xr.Dataset, session: xr.Dataset) -> np.ndarray:
+    if "rate" not in truth:
+        raise InputError("truth", "rate", "a variable of that name", f"only {sorted(map(str, truth))}")
     rate = truth["rate"]
-    shape = (session.sizes["time"], session.sizes["unit"])
-    if rate.shape != shape:
-        raise InputError("truth", "rate", f"shape {shape}, the session's bins and units", f"{rate.shape}")
+    if rate.dims != ("time", "unit"):
+        raise InputError("truth", "rate", "dimensions ('time', 'unit')", str(rate.dims))
+    for dim in rate.dims:
+        if not np.array_equal(rate[dim], session[dim]):
+            raise InputError("truth", str(dim), f"the session's {session.sizes[dim]} labels", "others")
     return rate.values.astype(np.float64)
 
 
@@ -277,10 +309,20 @@ def _bootstrap_r(sums: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _resample_units(draws: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Mean over units drawn anew in each draw, shape (draw,)."""
     chosen = rng.integers(draws.shape[1], size=draws.shape)
-    return np.nanmean(np.take_along_axis(draws, chosen, axis=1), axis=1)
+    return _mean(np.take_along_axis(draws, chosen, axis=1))
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not NaN; NaN where nothing is, as for units that do not vary."""
+    there = ~np.isnan(values)
+    n = there.sum(axis=-1)
+    return np.where(n > 0, np.where(there, values, 0.0).sum(axis=-1) / np.maximum(n, 1), np.nan)
 
 
 def _interval(draws: np.ndarray) -> np.ndarray:
-    """Percentile interval over the first axis, shape (2, ...)."""
+    """Percentile interval over the first axis, shape (2, ...); NaN where every draw is."""
     tail = 100 * (1 - LEVEL) / 2
-    return np.nanpercentile(draws, [tail, 100 - tail], axis=0)
+    there = ~np.isnan(draws).all(axis=0)
+    found = np.full((2, *draws.shape[1:]), np.nan)
+    found[:, there] = np.nanpercentile(draws[:, there], [tail, 100 - tail], axis=0)
+    return found

@@ -9,6 +9,7 @@ import xarray as xr
 from v1lib.errors import InputError
 from v1lib.features import scaled_behavior
 from v1lib.fit import Run
+from v1lib.interpret.receptive_fields import check_bins
 
 
 def learned_shift(run: Run, session: xr.Dataset) -> xr.Dataset:
@@ -54,11 +55,16 @@ def look_inside(run: Run, session: xr.Dataset, bins: np.ndarray) -> xr.Dataset:
     Raises
     ------
     InputError
-        If the model sees nothing or reads no behaviour.
+        If the model sees nothing or reads no behaviour, the session has frames of another size, or `bins`
+        are not bins of it.
     """
     model, scaling = run.model, run.scaling
     if model.visual_encoder is None or model.behav_encoder is None:
         raise InputError("look_inside", "run", "a model with vision and behaviour", "one of them alone")
+    shape = session["frames"].shape[1:]
+    if shape != model.frame_shape:
+        raise InputError("look_inside", "frames", f"frames of {model.frame_shape}, the model's", f"{shape}")
+    bins = check_bins("look_inside", bins, session)
     frames = torch.from_numpy(session["frames"].values[bins].astype(np.float32))
     frames = ((frames - scaling.frame_mean) / scaling.frame_sd)[:, None]
     behavior = torch.from_numpy(scaled_behavior(session, scaling)[bins])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 import torch
 import xarray as xr
@@ -9,6 +11,17 @@ import xarray as xr
 from v1lib.errors import InputError
 from v1lib.models.encoding import warp
 from v1lib.session import stretch_ranges
+
+
+def check_bins(where: str, bins: np.ndarray, session: xr.Dataset) -> np.ndarray:
+    """`bins` as an array of bin numbers of the session, or a refusal that names `where`."""
+    numbers, n = np.asarray(bins), session.sizes["time"]
+    expected = f"a row of whole numbers from 0 to {n - 1}"
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or not numbers.size:
+        raise InputError(where, "bins", expected, f"{numbers.dtype} of shape {numbers.shape}")
+    if numbers.min() < 0 or numbers.max() >= n:
+        raise InputError(where, "bins", expected, f"{numbers.min()} to {numbers.max()}")
+    return numbers
 
 
 def gaze_corrected(
@@ -27,9 +40,21 @@ def gaze_corrected(
     Returns
     -------
     xarray.DataArray, dims (time, y, x), float32
-        Grey levels; the frame's mean grey where the camera saw nothing.
+        Grey levels; the mean grey of the session's frames where the camera saw nothing.
+
+    Raises
+    ------
+    InputError
+        If a movement has not one finite number a bin.
     """
     frames = session["frames"].values
+    for name, trace in (("shift_x", shift_x), ("shift_y", shift_y), ("rotation", rotation)):
+        if np.shape(trace) != (len(frames),):
+            expected = f"shape {(len(frames),)}, one number a bin"
+            raise InputError("gaze_corrected", name, expected, f"{np.shape(trace)}")
+        if not np.isfinite(trace).all():
+            missing = int((~np.isfinite(trace)).sum())
+            raise InputError("gaze_corrected", name, "finite numbers", f"{missing} NaN or infinite")
     height, width = frames.shape[1:]
     grey = float(frames.mean())
     shift = torch.tensor(np.stack([shift_x, shift_y, rotation], axis=1), dtype=torch.float32)
@@ -65,7 +90,7 @@ def linear_fields(
     lag : int
         Bins from frame to activity.
     ridge : float
-        Penalty on the squared filter, as a share of the mean variance of a pixel.
+        Penalty on the squared filter, as a share of the mean variance of a pixel; above 0.
 
     Returns
     -------
@@ -75,23 +100,37 @@ def linear_fields(
     Raises
     ------
     InputError
-        Where frames, bins or lag do not fit the session.
+        Where frames, bins or lag do not fit the session, `ridge` is not positive, or the frames or a unit
+        do not vary in the bins.
     """
+    if not (np.isfinite(ridge) and ridge > 0):
+        raise InputError("linear_fields", "ridge", "a positive number", str(ridge))
     shown = session["frames"] if frames is None else frames
+    if shown.dims != ("time", "y", "x"):
+        raise InputError("linear_fields", "frames", "dimensions ('time', 'y', 'x')", str(shown.dims))
     if shown.sizes["time"] != session.sizes["time"]:
         found = f"{shown.sizes['time']}"
         raise InputError("linear_fields", "frames", f"{session.sizes['time']} frames, one a bin", found)
-    starts = [np.arange(a, b - lag) for a, b in stretch_ranges(session) if b - a > lag]
-    if lag < 0 or not starts:
+    usable = isinstance(lag, Integral) and lag >= 0
+    starts = [np.arange(a, b - lag) for a, b in stretch_ranges(session) if usable and b - a > lag]
+    if not starts:
         raise InputError("linear_fields", "lag", "0 or more bins, fewer than a stretch has", str(lag))
     before = np.concatenate(starts)
     if bins is not None:
-        before = before[np.isin(before + lag, bins)]
+        before = before[np.isin(before + lag, check_bins("linear_fields", bins, session))]
         if not before.size:
             raise InputError("linear_fields", "bins", "bins of the session with a frame before them", "none")
     seen = shown.values[before].reshape(before.size, -1).astype(np.float64)
+    if not np.isfinite(seen).all():
+        raise InputError("linear_fields", "frames", "finite values", "NaN or infinity")
+    if not np.ptp(seen, axis=0).any():
+        raise InputError("linear_fields", "frames", "frames that change in these bins", "one throughout")
     seen -= seen.mean(axis=0)
     answers = session["activity"].values[before + lag].astype(np.float64)
+    still = np.ptp(answers, axis=0) == 0
+    if still.any():
+        unit = session["unit"].values[still.argmax()]
+        raise InputError("linear_fields", f"unit {unit}", "activity that varies in these bins", "a constant")
     answers -= answers.mean(axis=0)
     covariance = seen.T @ seen / before.size
     penalty = ridge * np.trace(covariance) / len(covariance)

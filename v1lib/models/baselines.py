@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 
+from v1lib.errors import InputError
 from v1lib.splits import Splits
 
 
@@ -27,7 +28,14 @@ def neighbor_rate(session: xr.Dataset, splits: Splits, *, reach_s: float = 0.5) 
     -------
     xarray.DataArray, dims (time, unit)
         The training part's mean where no training bin is within reach.
+
+    Raises
+    ------
+    InputError
+        If `reach_s` is not a positive number.
     """
+    if not (np.isfinite(reach_s) and reach_s > 0):
+        raise InputError("neighbor_rate", "reach_s", "a positive number of seconds", str(reach_s))
     there = splits.mask("train", session.sizes["time"])
     activity = session["activity"].values.astype(np.float64)
     mean = activity[there].mean(axis=0)

@@ -14,6 +14,9 @@ windows of the fused features.
 
 from __future__ import annotations
 
+from numbers import Integral
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -152,7 +155,8 @@ class EncodingModel(nn.Module):
     Raises
     ------
     InputError
-        For a model with no input, an unknown output, or convolutions larger than the frame.
+        For a model with no input, an unknown output, a size out of its range, or convolutions larger than
+        the frame.
     """
 
     reads: Tensor
@@ -184,9 +188,7 @@ class EncodingModel(nn.Module):
             raise InputError("EncodingModel", "output", " or ".join(OUTPUTS), repr(output))
         if not vision and not behavior:
             raise InputError("EncodingModel", "inputs", "vision, behaviour or both", "neither")
-        if n_units < 1 or seq_len < 1:
-            found = f"{n_units} units and seq_len {seq_len}"
-            raise InputError("EncodingModel", "n_units and seq_len", "at least 1 each", found)
+        _check_sizes(self.arguments)
         gaze = gaze if vision else ()
         #: The columns of the behaviour that `forward` takes, in order.
         self.columns = tuple(dict.fromkeys([*behavior, *gaze]))
@@ -257,6 +259,29 @@ class EncodingModel(nn.Module):
         _, last = self.lstm_net(windows.contiguous())
         out = self.fc(last[0]).unflatten(0, (batch, time))
         return F.softplus(out) if self.output == "softplus" else out
+
+
+def _check_sizes(arguments: dict[str, Any]) -> None:
+    """Whole numbers of at least 1 where they are counts, as many kernels and strides as channels."""
+    for name in ("n_units", "hidden", "seq_len", "shifter_width"):
+        if not _whole(arguments[name]):
+            raise InputError("EncodingModel", name, "a whole number of at least 1", repr(arguments[name]))
+    for name in ("channels", "frame_shape", "kernels", "strides"):
+        row = arguments[name]
+        if not isinstance(row, tuple | list) or not all(_whole(entry) for entry in row):
+            raise InputError("EncodingModel", name, "a row of whole numbers of at least 1", repr(row))
+        n = 2 if name == "frame_shape" else len(arguments["channels"])
+        if len(row) != n:
+            raise InputError("EncodingModel", name, f"{n} entries", repr(row))
+    if not 0 <= arguments["dropout"] < 1:
+        raise InputError("EncodingModel", "dropout", "from 0 to below 1", str(arguments["dropout"]))
+    if not arguments["shifter_divisor"] > 0:
+        found = str(arguments["shifter_divisor"])
+        raise InputError("EncodingModel", "shifter_divisor", "a positive number", found)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1
 
 
 def _places(names: tuple[str, ...], columns: tuple[str, ...]) -> Tensor:

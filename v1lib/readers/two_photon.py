@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import version
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -178,11 +179,12 @@ def draw_gratings(
 
 
 def _check_choices(frame_shape: tuple[int, int], nominal: dict[str, float]) -> None:
-    if len(frame_shape) != 2 or min(frame_shape) < 1:
-        raise InputError("argument", "frame_shape", "two positive numbers of pixels", str(frame_shape))
+    sides = np.asarray(frame_shape)
+    if sides.shape != (2,) or sides.dtype.kind not in "iu" or sides.min() < 1:
+        raise InputError("argument", "frame_shape", "two positive whole numbers of px", str(frame_shape))
     for name, value in nominal.items():
-        if not (np.isfinite(value) and value >= 0):
-            raise InputError("argument", name, "a finite number of at least 0", str(value))
+        if not (isinstance(value, Real) and np.isfinite(value) and value >= 0):
+            raise InputError("argument", name, "a finite number of at least 0", repr(value))
     if nominal["contrast"] > 1:
         raise InputError("argument", "contrast", "a number from 0 to 1", str(nominal["contrast"]))
     if nominal["spatial_frequency_cpd"] * nominal["degrees_per_pixel"] > 0.5:

@@ -1,0 +1,18 @@
+"""What makes two sessions the same bins of the same units, whatever else differs between them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import xarray as xr
+
+
+def bins_and_units(session: xr.Dataset) -> str:
+    """sha256 of the time stamps, the bin width and the labels of the units, in their order.
+
+    Frames, behaviour and activity are left out, so a control with other frames or behaviour has the
+    fingerprint of the session that it was made from.
+    """
+    digest = hashlib.sha256(session["time"].values.astype("<f8").tobytes())
+    digest.update(repr((float(session.attrs["bin_width_s"]), session["unit"].values.tolist())).encode())
+    return digest.hexdigest()
