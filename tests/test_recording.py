@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 import v1lib
+from v1lib.align import eye_of
 from v1lib.errors import InputError
 
 
@@ -229,3 +230,210 @@ def test_streams_that_hardly_overlap_are_refused(folder):
     recording = v1lib.open_recording(folder)
     with pytest.raises(InputError, match="runs through most"):
         v1lib.align(recording, clock=v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0))
+
+
+def cell(column, value):
+    """Put `value` into one cell of a good unit's row."""
+
+    def change(table):
+        table = table.astype(object)
+        table.at[table.index[table["ch"] == 3][0], column] = value
+        return table
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("spikeT", "abc"),
+        ("spikeT", ["x"]),
+        ("spikeT", [[1.0, 2.0], [3.0]]),
+        ("spikeT", {"0": 1.0}),
+        ("spikeT", None),
+        ("spikeT", ["1.0", "2.0"]),
+        ("spikeT", [True, True]),
+        ("spikeT", [-1.0, 2.0]),
+        ("t0", "morning"),
+        ("t0", None),
+        ("t0", 12.0),
+        ("ch", "three"),
+    ],
+)
+def test_cells_of_the_units_table_that_are_no_numbers_are_named(folder, column, value):
+    rewrite_units(folder, cell(column, value))
+    assert column in refusal(folder) or "ch" in column
+
+
+def test_json_nested_without_end_is_refused(folder):
+    (folder / "mouse_ephys_merge.json").write_text("[" * 100_000)
+    assert "ephys_merge.json" in refusal(folder)
+
+
+def stamps(values):
+    return lambda data: data.assign_coords(timestamps=("frame", values(data["timestamps"].values.copy())))
+
+
+def replaced(at, value):
+    def change(times):
+        times[at] = value
+        return times
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: replaced(50, t[49])(t), "rise"),
+        (replaced(50, np.nan), "finite"),
+        (lambda t: t.astype(str), "numbers"),
+        (lambda t: (t * 1e9).astype("datetime64[ns]"), "numbers"),
+    ],
+)
+def test_time_stamps_that_cannot_be_times_are_refused(folder, change, said):
+    rewrite(folder, "TOP1.nc", stamps(change))
+    sentence = refusal(folder)
+    assert "timestamps" in sentence and said in sentence
+
+
+def test_a_recording_may_cross_midnight(folder, pristine):
+    """All clocks start again at 0 while the streams run; nothing else changes."""
+    noon_to_midnight = 86_400 - 37_800 - 15.0  # midnight comes 15 s after the ephys began
+
+    def later(values):
+        return (values + noon_to_midnight) % 86_400
+
+    for ending in ("world.nc", "REYE.nc", "TOP1.nc"):
+        rewrite(folder, ending, stamps(later))
+    rewrite(folder, "imu.nc", lambda data: data.assign_coords(sample=later(data["sample"].values)))
+    rewrite_units(folder, lambda table: table.assign(t0=later(table["t0"])))
+    before, after = v1lib.open_recording(pristine), v1lib.open_recording(folder)
+    for stream in ("world", "eye", "top", "imu"):
+        expected = getattr(before, stream)["time"].values
+        np.testing.assert_allclose(getattr(after, stream)["time"].values, expected, atol=1e-6)
+
+
+def test_a_recording_may_begin_just_before_midnight(folder, pristine):
+    """The ephys starts before midnight and the cameras after it."""
+    just_before = 86_400 - 37_800 - 2.0
+
+    def later(values):
+        return (values + just_before) % 86_400
+
+    for ending in ("world.nc", "REYE.nc", "TOP1.nc"):
+        rewrite(folder, ending, stamps(later))
+    rewrite(folder, "imu.nc", lambda data: data.assign_coords(sample=later(data["sample"].values)))
+    rewrite_units(folder, lambda table: table.assign(t0=later(table["t0"])))
+    before, after = v1lib.open_recording(pristine), v1lib.open_recording(folder)
+    np.testing.assert_allclose(after.world["time"], before.world["time"], atol=1e-6)
+
+
+def test_files_of_two_recordings_are_not_mixed(folder):
+    (folder / "mouse_world.nc").rename(folder / "other_world.nc")
+    sentence = refusal(folder)
+    assert "one recording" in sentence and "other" in sentence
+
+
+def test_the_folder_may_have_any_name(folder):
+    moved = folder.rename(folder.with_name("renamed"))
+    assert v1lib.open_recording(moved).source == "simulated"
+    assert v1lib.load_truth(moved).sizes["unit"] == 3
+
+
+@pytest.mark.parametrize(("values", "said"), [(np.nan, "NaN"), (-3.0, "0 or more")])
+def test_speed_that_is_none_is_refused(folder, values, said):
+    rewrite(folder, "TOP1.nc", lambda data: data.assign(TOP1_props=data["TOP1_props"] * 0 + values))
+    assert said in refusal(folder)
+
+
+def test_speed_in_another_unit_is_refused(folder):
+    rewrite(folder, "TOP1.nc", lambda data: data.assign(TOP1_props=data["TOP1_props"] * 0 + 90.0))
+    recording = v1lib.open_recording(folder)
+    with pytest.raises(InputError, match="speed"):
+        v1lib.align(recording, clock=v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0))
+
+
+def test_an_inertial_channel_that_is_missing_throughout_is_refused(folder):
+    def blank(data):
+        data["IMU_data"].loc[{"channel": "gyro_z"}] = np.nan
+        return data
+
+    rewrite(folder, "imu.nc", blank)
+    assert "gyro_z" in refusal(folder)
+
+
+def test_a_missing_camera_centre_is_refused(folder):
+    def forget(data):
+        del data["REYE_ellipse_params"].attrs["cam_center_x"]
+        return data
+
+    rewrite(folder, "REYE.nc", forget)
+    assert "cam_center_x" in refusal(folder)
+
+
+def test_an_ellipse_that_is_none_is_refused(folder):
+    def flat(data):
+        data["REYE_ellipse_params"].loc[{"ellipse_params": "shortaxis"}] = 0.0
+        return data
+
+    rewrite(folder, "REYE.nc", flat)
+    assert "shortaxis" in refusal(folder)
+
+
+def test_one_lost_centre_does_not_cost_the_eye(folder, pristine):
+    def lose(data):
+        data["REYE_ellipse_params"].loc[{"ellipse_params": "X0"}][100] = np.nan
+        return data
+
+    rewrite(folder, "REYE.nc", lose)
+    before, after = (eye_of(v1lib.open_recording(path))["theta"].values for path in (pristine, folder))
+    assert np.isnan(after[100])
+    other = np.isfinite(before) & (np.arange(before.size) != 100)
+    np.testing.assert_allclose(after[other], before[other], atol=0.01)
+
+
+def test_a_start_of_the_ephys_that_is_hours_off_is_refused(folder):
+    """The spikes then fall outside of what the cameras saw."""
+    rewrite_units(folder, lambda table: table.assign(t0=table["t0"] - 7200.0))
+    recording = v1lib.open_recording(folder)
+    with pytest.raises(InputError, match=r"spikeT of channel 1.*none there"):
+        v1lib.align(recording, clock=v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0))
+
+
+@pytest.mark.parametrize("ending", ["world.nc", "imu.nc"])
+def test_a_damaged_block_of_data_is_named(folder, ending):
+    """The file opens, and only reading the values meets the damage."""
+    file = folder / f"mouse_{ending}"
+    name = {"world.nc": "WORLD_video", "imu.nc": "IMU_data"}[ending]
+    with xr.open_dataset(file, engine="h5netcdf") as data:
+        data = data.load()
+    file.unlink()
+    data.to_netcdf(file, engine="h5netcdf", encoding={name: {"zlib": True}})
+    with h5py.File(file) as stored:
+        chunk = stored[name].id.get_chunk_info(0)
+    content = bytearray(file.read_bytes())
+    content[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=f"{ending}: {name}: expected readable values"):
+        v1lib.align(v1lib.open_recording(folder), clock=v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"bin_width_s": "0.05"},
+        {"bin_width_s": None},
+        {"bin_width_s": float("nan")},
+        {"bin_width_s": 1e9},
+        {"frame_shape": (5,)},
+        {"frame_shape": 5},
+        {"frame_shape": (5.7, 6.2)},
+        {"frame_shape": (5, 6, 7)},
+        {"clock": v1lib.ClockFit(float("nan"), 0.0, 0.0, 0.0, 1.0, 0)},
+    ],
+)
+def test_arguments_of_align_that_make_no_session_are_refused(pristine, wrong):
+    given = {"clock": v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0)} | wrong
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        v1lib.align(v1lib.open_recording(pristine), **given)

@@ -94,7 +94,7 @@ def test_a_failed_write_leaves_the_old_file(session, tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(xr.Dataset, "to_netcdf", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="disk full"):
         save_session(session, tmp_path / "s.nc")
     assert (tmp_path / "s.nc").read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["s.nc"]

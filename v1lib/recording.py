@@ -17,6 +17,7 @@ _ELLIPSE = ("longaxis", "shortaxis", "X0", "Y0")
 _INERTIAL = tuple(f"{sensor}_{axis}" for sensor in ("acc", "gyro") for axis in "xyz")
 #: A camera slower than this saves both of its interlaced fields in one picture, Hz.
 _INTERLACED_BELOW_HZ = 45.0
+_DAY_S = 86400.0
 
 
 @dataclass(frozen=True)
@@ -110,25 +111,34 @@ def open_recording(path: str | Path) -> Recording:
     path = Path(path)
     if not path.is_dir():
         raise InputError(path, "folder", "a folder with a recording", "none")
-    spikes, start = _open_units(_stream(path, "ephys_merge.json"))
+    world, eye, top, imu, units = _streams(path)
+    spikes, start = _open_units(units)
     return Recording(
         path=path,
-        world=_open_world(_stream(path, "world.nc"), start),
-        eye=_open_eye(_stream(path, "REYE.nc", "Reye.nc"), start),
-        top=_open_top(_stream(path, "TOP1.nc"), start),
-        imu=_open_imu(_stream(path, "imu.nc"), start),
+        world=_open_world(world, start),
+        eye=_open_eye(eye, start),
+        top=_open_top(top, start),
+        imu=_open_imu(imu, start),
         spikes=spikes,
     )
 
 
-def _stream(path: Path, *endings: str) -> Path:
-    for ending in endings:
-        found = sorted(path.glob(f"*_{ending}"))
+def _streams(path: Path) -> list[Path]:
+    """The five files of a recording, which all begin with the recording's name."""
+    files, names = [], set()
+    for endings in (("world.nc",), ("REYE.nc", "Reye.nc"), ("TOP1.nc",), ("imu.nc",), ("ephys_merge.json",)):
+        found = sorted((file, ending) for ending in endings for file in path.glob(f"*_{ending}"))
+        if not found:
+            raise InputError(path, f"*_{endings[0]}", "a file of that name", "none")
         if len(found) > 1:
-            raise InputError(path, f"*_{ending}", "one such file", ", ".join(file.name for file in found))
-        if found:
-            return found[0]
-    raise InputError(path, f"*_{endings[0]}", "a file of that name", "none")
+            several = ", ".join(file.name for file, _ in found)
+            raise InputError(path, f"*_{endings[0]}", "one such file", several)
+        [(file, ending)] = found
+        files.append(file)
+        names.add(file.name.removesuffix(f"_{ending}"))
+    if len(names) > 1:
+        raise InputError(path, "folder", "files of one recording", f"files of {sorted(names)}")
+    return files
 
 
 def _open(file: Path) -> xr.Dataset:
@@ -148,7 +158,18 @@ def _variable(data: xr.Dataset, file: Path, name: str, n_dims: int) -> xr.DataAr
         raise InputError(file, name, f"{n_dims} dimensions", f"shape {data[name].shape}")
     if 0 in data[name].shape:
         raise InputError(file, name, "at least one entry", f"shape {data[name].shape}")
+    if data[name].dtype.kind not in "iuf":
+        raise InputError(file, name, "numbers", f"values of type {data[name].dtype}")
     return data[name]
+
+
+def read_values(file: str | Path, name: str, variable: xr.DataArray) -> np.ndarray:
+    """The values of a variable that still lies on disk; a damaged part of the file ends in one sentence."""
+    try:
+        return variable.values
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(file, name, "readable values", f"damaged ones ({reason})") from error
 
 
 def _labelled(
@@ -162,29 +183,33 @@ def _labelled(
     for label in wanted:
         if labels.count(label) != 1:
             raise InputError(file, f"{name}, {dim} {label}", "one column of that name", f"only {labels}")
-    table = variable.transpose(..., dim).values.astype(float)
+    table = read_values(file, name, variable.transpose(..., dim)).astype(float)
     return {label: table[:, labels.index(label)] for label in wanted}
 
 
-def _rising(file: Path, name: str, time: np.ndarray, n: int) -> np.ndarray:
-    """Time stamps that can be trusted: as many as there are samples, finite, rising."""
+def _since_start(file: Path, name: str, stamps: xr.DataArray, n: int, start: float) -> np.ndarray:
+    """Time stamps in s since midnight as s from the start of the ephys: one a sample, finite, rising."""
+    time = read_values(file, name, stamps).astype(float)
     if time.shape != (n,):
         raise InputError(file, name, f"{n} time stamps, one a sample", f"shape {time.shape}")
+    if n < 2:
+        raise InputError(file, name, "at least two samples", str(n))
     if not np.isfinite(time).all():
         raise InputError(file, name, "finite times", f"{int((~np.isfinite(time)).sum())} that are not")
+    # Stamps that fall by most of a day have passed midnight.
+    time = time + _DAY_S * np.cumsum(np.diff(time, prepend=time[0]) < -0.5 * _DAY_S)
     back = np.flatnonzero(np.diff(time) <= 0)
     if back.size:
         first = int(back[0])
         found = f"{time[first + 1]:.6f} s after {time[first]:.6f} s at sample {first + 1}"
         raise InputError(file, name, "times that rise", found)
-    if n < 2:
-        raise InputError(file, name, "at least two samples", str(n))
-    return time
+    time = time - start
+    return time + _DAY_S if time[0] < -0.5 * _DAY_S else time
 
 
 def _camera_time(data: xr.Dataset, file: Path, n: int, start: float) -> np.ndarray:
     """Times of a camera's frames: `timestamps` is the clock; the `*_times` variable is only a placeholder."""
-    return _rising(file, "timestamps", _variable(data, file, "timestamps", 1).values.astype(float), n) - start
+    return _since_start(file, "timestamps", _variable(data, file, "timestamps", 1), n, start)
 
 
 def _open_world(file: Path, start: float) -> xr.Dataset:
@@ -201,7 +226,10 @@ def _open_world(file: Path, start: float) -> xr.Dataset:
     time = _camera_time(data, file, video.sizes["frame"], start)
     rate = 1 / float(np.median(np.diff(time)))
     world = xr.Dataset({"video": video.drop_vars("timestamps", errors="ignore")}, {"time": ("frame", time)})
-    return world.assign_attrs(interlaced=rate < _INTERLACED_BELOW_HZ)
+    interlaced = rate < _INTERLACED_BELOW_HZ
+    if interlaced and world.sizes["y"] < 2:
+        raise InputError(file, "WORLD_video", "two rows or more, for two fields", "one")
+    return world.assign_attrs(interlaced=interlaced, file=str(file))
 
 
 def _open_eye(file: Path, start: float) -> xr.Dataset:
@@ -210,8 +238,14 @@ def _open_eye(file: Path, start: float) -> xr.Dataset:
         time = _camera_time(data, file, columns["X0"].size, start)
         attributes = data["REYE_ellipse_params"].attrs
     for name in ("cam_center_x", "cam_center_y"):
-        if name not in attributes:
-            raise InputError(file, f"REYE_ellipse_params attribute {name}", "a value in px", "none")
+        if not isinstance(attributes.get(name), (int, float, np.number)):
+            found = repr(attributes.get(name))
+            raise InputError(file, f"REYE_ellipse_params attribute {name}", "a value in px", found)
+    short, long = columns["shortaxis"], columns["longaxis"]
+    impossible = ((short <= 0) | (short > long * 1.001) | np.isinf(long)) & np.isfinite(columns["X0"])
+    if impossible.any():
+        found = f"short {short[impossible][0]} and long {long[impossible][0]} px"
+        raise InputError(file, "REYE_ellipse_params", "0 < shortaxis <= longaxis", found)
     if np.isnan(columns["X0"]).all():
         raise InputError(
             file, "REYE_ellipse_params", "some frames with a tracked pupil", "NaN in every frame"
@@ -224,6 +258,10 @@ def _open_top(file: Path, start: float) -> xr.Dataset:
     with _open(file) as data:
         speed = _labelled(data, file, "TOP1_props", "prop", ("speed",))["speed"]
         time = _camera_time(data, file, speed.size, start)
+    if np.isnan(speed).all():
+        raise InputError(file, "TOP1_props, prop speed", "some measured values", "NaN in every frame")
+    if (speed < 0).any():
+        raise InputError(file, "TOP1_props, prop speed", "speeds of 0 or more", f"{np.nanmin(speed)} cm/s")
     return xr.Dataset({"speed": ("time", speed)}, {"time": time})
 
 
@@ -232,7 +270,9 @@ def _open_imu(file: Path, start: float) -> xr.Dataset:
         # The pipeline stores an unnamed array, which NetCDF then names like this.
         name = "__xarray_dataarray_variable__" if "__xarray_dataarray_variable__" in data else "IMU_data"
         columns = _labelled(data, file, name, "channel", _INERTIAL)
-        time = _rising(file, "sample", data["sample"].values.astype(float), columns["acc_x"].size) - start
+        if "sample" not in data.coords:
+            raise InputError(file, "sample", "a coordinate with the samples' times", "none")
+        time = _since_start(file, "sample", _variable(data, file, "sample", 1), columns["acc_x"].size, start)
     for label, values in columns.items():
         if np.isnan(values).all():
             raise InputError(file, label, "some measured values", "NaN in every sample")
@@ -247,27 +287,42 @@ def _open_units(file: Path) -> tuple[nap.TsGroup, float]:
     """Good units in order of channel, and the start of the ephys in s since midnight."""
     try:
         table = pd.DataFrame(json.loads(file.read_text()))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(
-            file, "file", "a table of units in JSON", f"what does not parse ({reason})"
-        ) from error
+        found = f"what does not parse ({reason})"
+        raise InputError(file, "file", "a table of units in JSON", found) from error
     for name in ("group", "ch", "spikeT", "t0"):
         if name not in table:
             raise InputError(file, name, "a column of that name", f"only {list(table.columns)}")
-    good = table[table["group"] == "good"].sort_values("ch", kind="stable")
+    good = table[table["group"] == "good"]
     if good.empty:
         raise InputError(file, "group", "at least one unit that is good", f"{len(table)} units, none good")
-    starts = good["t0"].astype(float).unique()
-    if starts.size != 1 or not np.isfinite(starts[0]):
+    channels = _numbers(file, "ch", good["ch"].tolist())
+    good = good.iloc[np.argsort(channels, kind="stable")]
+    starts = np.unique(_numbers(file, "t0", good["t0"].tolist()))
+    if starts.size != 1:
         raise InputError(file, "t0", "one start of the ephys, the same for all units", str(starts.tolist()))
     trains = {}
     for number, (channel, times) in enumerate(zip(good["ch"], good["spikeT"], strict=True)):
-        spikes = np.asarray(times, dtype=float)
+        name = f"spikeT of channel {channel}"
+        spikes = _numbers(file, name, times)
         if spikes.size == 0:
-            raise InputError(file, f"spikeT of channel {channel}", "at least one spike", "none")
-        if spikes.ndim != 1 or not np.isfinite(spikes).all() or (np.diff(spikes) < 0).any():
-            raise InputError(file, f"spikeT of channel {channel}", "finite rising times", "others")
+            raise InputError(file, name, "at least one spike", "none")
+        if (np.diff(spikes) < 0).any() or spikes[0] < 0:
+            raise InputError(file, name, "times that rise, from the start of the ephys", "others")
         trains[number] = nap.Ts(spikes)
-    span = nap.IntervalSet(0.0, max(float(train.t[-1]) for train in trains.values()))
+    span = nap.IntervalSet(0.0, max(float(train.t[-1]) for train in trains.values()) + 1.0)
     return nap.TsGroup(trains, time_support=span, metadata={"ch": good["ch"].to_numpy()}), float(starts[0])
+
+
+def _numbers(file: Path, name: str, values: object) -> np.ndarray:
+    """A JSON list of finite numbers as an array."""
+    if not isinstance(values, list):
+        raise InputError(file, name, "a list of numbers", type(values).__name__)
+    wrong = [value for value in values if type(value) not in (int, float)]
+    if wrong:
+        raise InputError(file, name, "numbers", f"{str(wrong[0])[:40]!r}")
+    numbers = np.array(values, dtype=float)
+    if not np.isfinite(numbers).all():
+        raise InputError(file, name, "finite numbers", "NaN or infinity")
+    return numbers

@@ -86,7 +86,7 @@ def validate_session(session: xr.Dataset, *, source: str | Path = "session") -> 
     for name in _REQUIRED_ATTRIBUTES:
         if name not in session.attrs:
             raise InputError(source, f"attribute {name}", "a value", "none")
-    if int(session.attrs["schema_version"]) != SCHEMA_VERSION:
+    if str(session.attrs["schema_version"]) != str(SCHEMA_VERSION):
         raise InputError(source, "schema_version", str(SCHEMA_VERSION), str(session.attrs["schema_version"]))
     for dim in ("time", "unit", "y", "x"):
         if session.sizes[dim] == 0:
@@ -118,14 +118,19 @@ def _validate_activity(session: xr.Dataset, source: str | Path) -> None:
         raise InputError(source, "activity attribute kind", " or ".join(ACTIVITY_KINDS), repr(kind))
     if kind == "spike_count" and activity.dtype != np.uint16:
         raise InputError(source, "activity", "uint16 spike counts", str(activity.dtype))
+    if kind == "fluorescence" and activity.dtype.kind != "f":
+        raise InputError(source, "activity", "float32 fluorescence", str(activity.dtype))
+    labels = activity["unit"].values if "unit" in activity.coords else np.zeros(activity.sizes["unit"])
+    if len(set(labels.tolist())) != labels.size:
+        raise InputError(source, "unit", "a label for each unit, each once", str(labels.tolist()[:10]))
     if activity.dtype.kind == "f" and not np.isfinite(activity.values).all():
         raise InputError(source, "activity", "finite values", "NaN or infinity")
 
 
 def _validate_time(session: xr.Dataset, source: str | Path) -> None:
-    width = float(session.attrs["bin_width_s"])
-    if not width > 0:
-        raise InputError(source, "bin_width_s", "a positive number", str(width))
+    width = session.attrs["bin_width_s"]
+    if not isinstance(width, (int, float, np.number)) or not 0 < width < np.inf:
+        raise InputError(source, "bin_width_s", "a positive number", repr(width))
     time, number = session["time"].values, session["stretch"].values
     if not np.isfinite(time).all():
         raise InputError(source, "time", "finite values", "NaN or infinity")
@@ -157,12 +162,15 @@ def load_session(path: str | Path) -> xr.Dataset:
 def write_netcdf(dataset: xr.Dataset, path: str | Path, compressed: tuple[str, ...] = ()) -> Path:
     """Write `dataset` to `path` so that a reader sees the whole file or none."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     encoding = {name: {"zlib": True, "complevel": 1, "shuffle": False} for name in compressed}
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         dataset.to_netcdf(beside, engine="h5netcdf", encoding=encoding)
         beside.replace(path)
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise InputError(path, "file", "a place that can be written", found) from error
     finally:
         beside.unlink(missing_ok=True)
     return path

@@ -14,7 +14,7 @@ def world(video, period=1 / 30, *, interlaced=True):
     return xr.Dataset(
         {"video": (("frame", "y", "x"), np.asarray(video, np.uint8))},
         {"time": ("frame", time)},
-        {"interlaced": interlaced},
+        {"interlaced": interlaced, "file": "made_up_world.nc"},
     )
 
 

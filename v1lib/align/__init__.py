@@ -62,7 +62,7 @@ def align(
     """
     name = recording.path.name
     period = field_period(recording.world)
-    if not bin_width_s >= period:
+    if not isinstance(bin_width_s, (int, float)) or not bin_width_s >= period:
         found = f"{bin_width_s} s"
         raise InputError(
             name, "bin_width_s", f"at least one exposure of the head camera, {period:.4f} s", found
@@ -73,12 +73,21 @@ def align(
         clock = estimate_clock(
             eye["time"].values, eye["theta"].values, imu["time"].values, imu["gyro"].sel(axis="up").values
         )
+    if not np.isfinite([clock.offset_s, clock.drift_ppm]).all():
+        raise InputError(
+            "align", "clock", "a finite offset and drift", f"{clock.offset_s}, {clock.drift_ppm}"
+        )
     imu_time = clock.to_camera(imu["time"].values)
     edges = bin_edges(*_overlap(recording, imu_time), bin_width_s)
+    if edges.size < 2:
+        raise InputError("align", "bin_width_s", "at least one bin where all streams run", f"{bin_width_s} s")
     frames, coverage = mean_frames(recording.world, edges, frame_shape)
     tilt = head_tilt(imu["time"].values, imu["acc"].values, imu["gyro"].values)
     speed = recording.top["speed"].values
     plausible = np.where(speed <= FASTEST_SPEED, speed, np.nan)
+    if np.isnan(plausible).all():
+        expected = f"some speeds up to {FASTEST_SPEED} cm/s"
+        raise InputError(recording.path, "TOP1_props, prop speed", expected, f"{np.nanmin(speed)} and more")
     samples = {
         "speed": (recording.top["time"].values, plausible),
         "pitch": (imu_time, tilt["pitch"].values),
@@ -90,6 +99,8 @@ def align(
     behavior = np.stack([mean_in_bins(*samples[name], edges) for name in BEHAVIOR_UNITS], axis=1)
     trains = [clock.to_camera(recording.spikes[unit].t) for unit in recording.spikes.keys()]
     counts = np.stack([count_spikes(train, edges) for train in trains], axis=1)
+
+    _check_counts(recording, counts, edges)
 
     kept = coverage >= LEAST_COVERAGE
     if not kept.any():
@@ -128,6 +139,18 @@ def align(
         },
     )
     return validate_session(session, source=recording.path)
+
+
+def _check_counts(recording: Recording, counts: np.ndarray, edges: np.ndarray) -> None:
+    """Refuse a unit that never fires while all streams run, or more often than a count can hold."""
+    channels = recording.spikes["ch"].to_numpy()
+    for channel, total, most in zip(channels, counts.sum(axis=0), counts.max(axis=0), strict=True):
+        name = f"spikeT of channel {channel}"
+        if total == 0:
+            expected = f"spikes between {edges[0]:.1f} and {edges[-1]:.1f} s, where all streams run"
+            raise InputError(recording.path, name, expected, "none there (is t0 right?)")
+        if most > np.iinfo(np.uint16).max:
+            raise InputError(recording.path, name, "at most 65,535 spikes in a bin", str(most))
 
 
 def eye_of(recording: Recording) -> xr.Dataset:

@@ -8,6 +8,7 @@ import xarray as xr
 from skimage.transform import resize_local_mean
 
 from v1lib.errors import InputError
+from v1lib.recording import read_values
 
 #: A bin whose exposures cover less than this part of it has no frame.
 LEAST_COVERAGE = 0.5
@@ -89,9 +90,11 @@ def mean_frames(
         Part of each bin that exposures cover, 0 to 1.
     """
     shape = (world.sizes["y"], world.sizes["x"])
-    wanted = shape if frame_shape is None else (int(frame_shape[0]), int(frame_shape[1]))
-    if not (1 <= wanted[0] <= shape[0] and 1 <= wanted[1] <= shape[1]):
-        raise InputError("align", "frame_shape", f"at most the camera's {shape}", str(wanted))
+    wanted = shape if frame_shape is None else frame_shape
+    whole = isinstance(wanted, (tuple, list)) and all(isinstance(size, (int, np.integer)) for size in wanted)
+    if not whole or len(wanted) != 2 or not (1 <= wanted[0] <= shape[0] and 1 <= wanted[1] <= shape[1]):
+        raise InputError("align", "frame_shape", f"two whole numbers up to the camera's {shape}", str(wanted))
+    wanted = (int(wanted[0]), int(wanted[1]))
     period, time = field_period(world), world["time"].values
     weights = [exposure_weights(time, period, edges)]
     if world.attrs["interlaced"]:
@@ -105,9 +108,11 @@ def mean_frames(
         if used.size == 0:
             continue
         block = slice(int(used[0]), int(used[-1]) + 1)
-        video = world["video"][block].values.reshape(block.stop - block.start, -1).astype(np.float32)
+        video = read_values(world.attrs["file"], "WORLD_video", world["video"][block]).astype(np.float32)
         # Filling in a field's missing rows is linear, so it is done once a bin, after the weighted sum.
-        sums = [(weight[part, block] @ video).reshape(-1, *shape) for weight in weights]
+        sums = [
+            (weight[part, block] @ video.reshape(len(video), -1)).reshape(-1, *shape) for weight in weights
+        ]
         if len(sums) == 2:
             sums = [_fill_rows(field_sum, first) for first, field_sum in enumerate(sums)]
         mean = np.sum(sums, axis=0) / np.maximum(total[part], 1e-9)[:, None, None]

@@ -140,7 +140,8 @@ def calibrate_camera(
     """
     ratio = (ellipses["shortaxis"] / ellipses["longaxis"]).values
     general = ellipses["shape"].values == "ellipse" if "shape" in ellipses else np.isfinite(ratio)
-    flat = np.flatnonzero((ratio < ROUND_ABOVE) & general)
+    seen = np.isfinite(ellipses["X0"].values) & np.isfinite(ellipses["Y0"].values)
+    flat = np.flatnonzero((ratio < ROUND_ABOVE) & general & seen)
     if flat.size < min_frames:
         expected = f"at least {min_frames} general ellipses with short / long axis below {ROUND_ABOVE}"
         raise InputError("eye", "ellipses", expected, f"{flat.size}")

@@ -120,10 +120,10 @@ def load_truth(path: str | Path) -> xr.Dataset:
         Where the folder has no truth: it is a real recording.
     """
     path = Path(path)
-    file = path / f"{path.name}_truth.nc"
-    if not file.is_file():
-        raise InputError(path, file.name, "the truth of a simulated recording", "no such file")
-    return read_netcdf(file)
+    files = sorted(path.glob("*_truth.nc"))
+    if len(files) != 1:
+        raise InputError(path, "*_truth.nc", "the truth of a simulated recording", f"{len(files)} such files")
+    return read_netcdf(files[0])
 
 
 def bin_truth(truth: xr.Dataset, session: xr.Dataset) -> xr.Dataset:
@@ -142,6 +142,9 @@ def bin_truth(truth: xr.Dataset, session: xr.Dataset) -> xr.Dataset:
         The variables over ``step`` now over ``time``, averaged by overlap; ``rate`` is the expected spike
         count of the bin. What is over ``unit`` alone is passed on.
     """
+    if session["unit"].values.tolist() != truth["unit"].values.tolist():
+        found = f"{session.sizes['unit']} units in another order or number"
+        raise InputError("session", "unit", f"the truth's {truth.sizes['unit']} units", found)
     width = float(session.attrs["bin_width_s"])
     first_edge = session["time"].values - width / 2 + session.attrs["start_s"] - truth.attrs["start_s"]
     in_steps = np.stack([first_edge, first_edge + width]) / STEP_S

@@ -55,6 +55,16 @@ def test_arguments_that_make_no_recording_are_refused_and_leave_nothing(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*rest):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("v1lib.simulate.write_imu", fail)
+    with pytest.raises(KeyboardInterrupt):
+        v1lib.simulate_recording(tmp_path / "mouse", seed=1, **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_recording_is_never_overwritten(tmp_path):
     (tmp_path / "mouse").mkdir()
     with pytest.raises(InputError, match="nothing is yet"):
@@ -117,6 +127,8 @@ def test_truth_of_another_recording_is_refused(tmp_path):
     truth = v1lib.load_truth(tmp_path / "mouse").isel(step=slice(0, 600))
     with pytest.raises(InputError, match="time"):
         v1lib.bin_truth(truth, session)
+    with pytest.raises(InputError, match="order"):
+        v1lib.bin_truth(v1lib.load_truth(tmp_path / "mouse"), session.isel(unit=[1, 0, 2]))
     (tmp_path / "mouse" / "mouse_truth.nc").unlink()
     with pytest.raises(InputError, match="truth"):
         v1lib.load_truth(tmp_path / "mouse")
