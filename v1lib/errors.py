@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from pathlib import Path
 
 
@@ -24,3 +25,9 @@ class InputError(ValueError):
 
     def __reduce__(self):  # exceptions cross process borders by their constructor's arguments
         return type(self), (self.where, self.variable, self.expected, self.found)
+
+
+def check_whole(where: str | Path, variable: str, value: object, least: int) -> None:
+    """Refuse what is no whole number of at least `least`; True and False are none."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise InputError(where, variable, f"a whole number of at least {least}", repr(value))

@@ -9,7 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from numbers import Real
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,12 +20,12 @@ import xarray as xr
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from v1lib.errors import InputError
+from v1lib.errors import InputError, check_whole
 from v1lib.features import Scaling, fit_scaling, scaled_behavior
 from v1lib.fingerprint import bins_and_units
 from v1lib.models.encoding import EncodingModel
 from v1lib.session import stretch_ranges
-from v1lib.splits import Ranges, Splits
+from v1lib.splits import PARTS, Ranges, Splits
 
 SCHEDULES = ("constant", "one_cycle")
 
@@ -44,6 +45,11 @@ class FitConfig:
     predict_offset : the output at bin t is the rate of bin t + predict_offset
     seed : of the order of the batches and of dropout
     device : ``auto`` (CUDA, else MPS, else CPU) or a name that torch knows
+
+    Raises
+    ------
+    InputError
+        If a number is not whole, finite or positive where it has to be, or the schedule is unknown.
     """
 
     epochs: int = 50
@@ -58,6 +64,27 @@ class FitConfig:
     predict_offset: int = 1
     seed: int = 0
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience", "chunk_bins", "batch_chunks"):
+            check_whole("FitConfig", name, getattr(self, name), 1)
+        for name in ("predict_offset", "seed"):
+            check_whole("FitConfig", name, getattr(self, name), 0)
+        for name in ("learning_rate", "clip_norm"):
+            _check_amount(name, getattr(self, name), zero=False)
+        for name in ("weight_decay", "behavior_l1"):
+            _check_amount(name, getattr(self, name), zero=True)
+        if self.schedule not in SCHEDULES:
+            raise InputError("FitConfig", "schedule", " or ".join(SCHEDULES), repr(self.schedule))
+        if not isinstance(self.device, str):
+            raise InputError("FitConfig", "device", "auto or a name that torch knows", repr(self.device))
+
+
+def _check_amount(name: str, value: Any, *, zero: bool) -> None:
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value < 0 or (value == 0 and not zero):
+        expected = f"a finite number {'of at least' if zero else 'above'} 0"
+        raise InputError("FitConfig", name, expected, repr(value))
 
 
 #: A fit of the small network that takes a minute on two cores.
@@ -127,14 +154,15 @@ def fit(model: EncodingModel, session: xr.Dataset, splits: Splits, config: FitCo
     Raises
     ------
     InputError
-        If session and model do not match, a unit or the frames do not vary in training, or no range of
+        If session and model do not match, a unit or the frames do not vary in training, a part of the
+        splits is empty, shares bins with another or lies outside the session's stretches, or no range of
         the train or validation part is as long as a window.
     DivergedError
         If the loss is no longer a number; carries the last good state.
     """
-    _check(model, session, config)
+    _check(model, session)
     lead = model.seq_len - 1 + config.predict_offset
-    _check_ranges(splits, lead)
+    _check_ranges(splits, session, lead)
     data = _data(session, fit_scaling(session, model.columns, splits), config)
 
     torch.manual_seed(config.seed)
@@ -207,7 +235,7 @@ def predict(run: Run, session: xr.Dataset) -> xr.DataArray:
         Aligned to the bin that is predicted. NaN in the first ``seq_len - 1 + predict_offset`` bins of
         each stretch, which have no whole window behind them.
     """
-    _check(run.model, session, run.config)
+    _check(run.model, session)
     data = _data(session, run.scaling, run.config)
     lead = run.model.seq_len - 1 + run.config.predict_offset
     run.model.to(data.device)
@@ -221,7 +249,7 @@ def predict(run: Run, session: xr.Dataset) -> xr.DataArray:
     return xr.DataArray(values, coords, ("time", "unit"), "prediction", {"units": unit})
 
 
-def _check(model: EncodingModel, session: xr.Dataset, config: FitConfig) -> None:
+def _check(model: EncodingModel, session: xr.Dataset) -> None:
     shape = (session.sizes["y"], session.sizes["x"])
     if model.visual_encoder is not None and shape != model.frame_shape:
         raise InputError("session", "frames", f"frames of {model.frame_shape}, the model's", f"{shape}")
@@ -231,13 +259,6 @@ def _check(model: EncodingModel, session: xr.Dataset, config: FitConfig) -> None
     if model.output != output:
         expected = f"{output!r} for {session['activity'].attrs['kind']}"
         raise InputError("EncodingModel", "output", expected, repr(model.output))
-    if config.schedule not in SCHEDULES:
-        raise InputError("FitConfig", "schedule", " or ".join(SCHEDULES), repr(config.schedule))
-    for name in ("epochs", "patience", "chunk_bins", "batch_chunks"):
-        if getattr(config, name) < 1:
-            raise InputError("FitConfig", name, "at least 1", str(getattr(config, name)))
-    if config.predict_offset < 0:
-        raise InputError("FitConfig", "predict_offset", "0 or more bins", str(config.predict_offset))
 
 
 def _data(session: xr.Dataset, scaling: Scaling, config: FitConfig) -> _Data:
@@ -346,7 +367,20 @@ def _error(model: EncodingModel, data: _Data, ranges: Ranges, lead: int) -> floa
     return float(data.loss(rates[made], data.target[made]))
 
 
-def _check_ranges(splits: Splits, lead: int) -> None:
+def _check_ranges(splits: Splits, session: xr.Dataset, lead: int) -> None:
+    stretches = np.array(stretch_ranges(session))
+    uses = np.zeros(session.sizes["time"], int)
+    for part in PARTS:
+        ranges = splits.ranges(part)
+        if not ranges:
+            raise InputError("splits", part, "at least one range of bins", "none")
+        for a, b in ranges:
+            if not ((stretches[:, 0] <= a) & (b <= stretches[:, 1])).any():
+                expected = f"ranges inside one stretch of the session ({session.sizes['time']} bins)"
+                raise InputError("splits", part, expected, f"({a}, {b})")
+            uses[a:b] += 1
+    if uses.max() > 1:
+        raise InputError("splits", "parts", "each bin at most once", f"bin {uses.argmax()} more often")
     for part in ("train", "validation"):
         longest = max(b - a for a, b in splits.ranges(part))
         if longest <= lead:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from v1lib.errors import InputError
+from v1lib.errors import InputError, check_whole
 from v1lib.session import stretch_ranges
 
 PROTOCOLS = ("guarded", "paper", "trials")
+PARTS = ("train", "validation", "test")
 Ranges = tuple[tuple[int, int], ...]
 
 #: Seconds over which the paper smooths counts and predictions before it correlates them.
@@ -32,9 +35,16 @@ class Splits:
     test: Ranges
     protocol: str
 
+    def __post_init__(self) -> None:
+        for part in PARTS:
+            ranges = getattr(self, part)
+            if not isinstance(ranges, tuple) or not all(map(_is_range, ranges)):
+                expected = "a tuple of pairs (first bin, bin after the last)"
+                raise InputError("splits", part, expected, f"{ranges!r:.80}")
+
     def ranges(self, part: str) -> Ranges:
         """The ranges of ``train``, ``validation`` or ``test``."""
-        if part not in ("train", "validation", "test"):
+        if part not in PARTS:
             raise InputError("splits", "part", "train, validation or test", repr(part))
         return getattr(self, part)
 
@@ -48,6 +58,11 @@ class Splits:
         mask = np.zeros(n, bool)
         mask[self.bins(part)] = True
         return mask
+
+
+def _is_range(pair: Any) -> bool:
+    whole = isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(bin_, Integral) for bin_ in pair)
+    return whole and 0 <= pair[0] < pair[1]
 
 
 def split(
@@ -80,10 +95,14 @@ def split(
     Raises
     ------
     InputError
-        If a part would be empty, or a condition changes inside a stretch.
+        If a part would be empty, a condition changes inside a stretch, or a number is not a whole one
+        that can be used.
     """
     if protocol not in PROTOCOLS:
         raise InputError("split", "protocol", " or ".join(PROTOCOLS), repr(protocol))
+    least = {"n_segments": 1, "seq_len": 1, "fold": 0, "n_folds": 3, "seed": 0}
+    for name, value in zip(least, (n_segments, seq_len, fold, n_folds, seed), strict=True):
+        check_whole("split", name, value, least[name])
     if protocol == "trials":
         parts = _trials(session, fold, n_folds, seed)
     else:
@@ -117,9 +136,8 @@ def _segments(session: xr.Dataset, n_segments: int, gap: int) -> dict[str, list[
 
 
 def _trials(session: xr.Dataset, fold: int, n_folds: int, seed: int) -> dict[str, list[tuple[int, int]]]:
-    if n_folds < 3 or not 0 <= fold < n_folds:
-        found = f"fold {fold} of {n_folds}"
-        raise InputError("split", "fold", "one of at least 3 folds, counted from 0", found)
+    if fold >= n_folds:
+        raise InputError("split", "fold", f"one of {n_folds} folds, counted from 0", str(fold))
     stretches = stretch_ranges(session)
     conditions = []
     for a, b in stretches:

@@ -7,13 +7,15 @@ them makes it anew and nothing stale is ever read.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
@@ -35,6 +37,7 @@ from v1lib.simulate import simulate_recording
 from v1lib.splits import Splits
 
 RUN_SCHEMA = 1
+RUN_FILES = {"run.json", "weights.safetensors"}
 
 
 def cache_root() -> Path:
@@ -96,9 +99,7 @@ def kept(kind: str, key: dict, make: Callable[[Path], object], *, suffix: str = 
     place = cache_root() / kind / (hashlib.sha256(text.encode()).hexdigest()[:32] + suffix)
     if place.exists():
         return place
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".making-", dir=place.parent) as folder:
-        beside = Path(folder) / place.name
+    with _beside(place, ".making-") as beside:
         make(beside)
         if not beside.exists():
             raise InputError("store", kind, f"something written at {beside.name}", "nothing")
@@ -106,24 +107,66 @@ def kept(kind: str, key: dict, make: Callable[[Path], object], *, suffix: str = 
     return place
 
 
+@contextmanager
+def _beside(place: Path, prefix: str) -> Iterator[Path]:
+    """A path of the same name in a folder beside `place`, which goes when it is done with."""
+    with _writing(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=place.parent) as folder:
+            yield Path(folder) / place.name
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What the file system refuses (a full disk, no permission), in one sentence."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(path, "file", "a place that can be written", reason) from error
+
+
 def _put(beside: Path, place: Path) -> None:
-    """Rename into place; a folder that another process has put there meanwhile stays."""
+    """Rename into place; what another process has put there meanwhile stays, if it is of the same kind."""
     try:
         os.replace(beside, place)
     except OSError:
-        if not place.exists():
+        if not place.exists() or place.is_dir() != beside.is_dir():
             raise
+
+
+def _remove(place: Path) -> None:
+    with _writing(place):
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink(missing_ok=True)
+
+
+def _read_or_made_again(find: Callable[[], Path], read: Callable[[Path], Any]) -> Any:
+    """What an entry holds; one that cannot be read (a damaged disk) is removed and made once more."""
+    place = find()
+    try:
+        return read(place)
+    except InputError:
+        _remove(place)
+    return read(find())
 
 
 def save_run(run: Run, path: str | Path) -> Path:
     """Write a run as a folder of two files: ``weights.safetensors`` and ``run.json``.
 
-    The folder is written beside its place and renamed; one that is already there is replaced.
+    The folder is written beside its place and renamed; a run that is already there is replaced.
+
+    Raises
+    ------
+    InputError
+        If something else than a run stands there, or nothing can be written there.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".saving-", dir=path.parent) as folder:
-        beside = Path(folder) / path.name
+    with _beside(path, ".saving-") as beside:
+        if path.exists() and not _is_run_folder(path):
+            raise InputError(path, "path", "nothing, or a run that may be replaced", "something else")
         beside.mkdir()
         state = {name: tensor.contiguous() for name, tensor in run.model.state_dict().items()}
         save_file(state, beside / "weights.safetensors")
@@ -138,10 +181,26 @@ def save_run(run: Run, path: str | Path) -> Path:
             "weights_sha256": _sha256(beside / "weights.safetensors"),
         }
         (beside / "run.json").write_text(json.dumps(record, indent=1, default=_plain), encoding="utf-8")
-        if path.is_dir():
-            shutil.move(path, Path(folder) / "replaced")
-        _put(beside, path)
+        _replace(beside, path)
     return path
+
+
+def _is_run_folder(path: Path) -> bool:
+    """Whether a folder holds the files of a run and nothing that would be lost with it."""
+    return (path / "run.json").is_file() and {entry.name for entry in path.iterdir()} <= RUN_FILES
+
+
+def _replace(beside: Path, path: Path) -> None:
+    """Put a folder in the place of another, which comes back if that fails."""
+    old = beside.with_name(beside.name + ".replaced")
+    try:
+        if path.exists():
+            os.replace(path, old)
+        _put(beside, path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        raise
 
 
 def load_run(path: str | Path) -> Run:
@@ -164,9 +223,10 @@ def load_run(path: str | Path) -> Run:
         model.load_state_dict(load_file(weights))
         config, splits = _rebuilt(FitConfig, record["config"]), _rebuilt(Splits, record["splits"])
         scaling = _rebuilt(Scaling, record["scaling"])
-        history = pd.DataFrame(record["history"]).set_index("epoch")
+        _check_scaling(scaling, model)
+        history = pd.DataFrame(dict(record["history"])).set_index("epoch")
         provenance = dict(record["provenance"])
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             path, "run", "a run of this version of v1lib", f"one that does not fit ({reason})"
@@ -180,7 +240,7 @@ def _read_record(path: Path) -> dict:
         raise InputError(path.parent, "run.json", "a file", "none")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InputError(path, "file", "complete JSON", f"something else ({error})") from error
     if not isinstance(record, dict) or record.get("schema") != RUN_SCHEMA:
         found = repr(record.get("schema")) if isinstance(record, dict) else type(record).__name__
@@ -188,6 +248,25 @@ def _read_record(path: Path) -> dict:
     if "weights_sha256" not in record:
         raise InputError(path, "weights_sha256", "a checksum", "none")
     return record
+
+
+def _check_scaling(scaling: Scaling, model: EncodingModel) -> None:
+    """Each figure of a scaling is a finite number, one a column or a unit of the model."""
+    if scaling.columns != model.columns:
+        raise ValueError(f"a scaling of the columns {scaling.columns}, not {model.columns}")
+    shapes = {
+        "mean": (len(model.columns),),
+        "sd": (len(model.columns),),
+        "filled": (len(model.columns),),
+        "frame_mean": (),
+        "frame_sd": (),
+        "activity_mean": (model.n_units,),
+        "activity_sd": (model.n_units,),
+    }
+    for name, shape in shapes.items():
+        values = np.array(getattr(scaling, name))
+        if values.shape != shape or not np.isfinite(values.astype(float)).all():
+            raise ValueError(f"{name} of the scaling is {getattr(scaling, name)}")
 
 
 def kept_fit(
@@ -214,7 +293,12 @@ def kept_fit(
         "splits": asdict(splits),
         "config": asdict(config),
     }
-    return load_run(kept("runs", key, lambda path: save_run(fit(model, session, splits, config), path)))
+
+    def make(path: Path) -> None:
+        # A copy, because what is fitted twice must start from the same weights.
+        save_run(fit(copy.deepcopy(model), session, splits, config), path)
+
+    return _read_or_made_again(lambda: kept("runs", key, make), load_run)
 
 
 def kept_recording(
@@ -240,8 +324,13 @@ def kept_recording(
         "clock_drift_ppm": clock_drift_ppm,
     }
     name = f"simulated_mouse_{seed}"
-    folder = kept("recordings", arguments, lambda path: simulate_recording(path / name, **arguments))
-    return open_recording(folder / name)
+
+    def make(path: Path) -> None:
+        simulate_recording(path / name, **arguments)
+
+    return _read_or_made_again(
+        lambda: kept("recordings", arguments, make), lambda folder: open_recording(folder / name)
+    )
 
 
 def _rebuilt(cls: Any, values: dict) -> Any:
