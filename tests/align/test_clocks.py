@@ -72,5 +72,17 @@ def test_a_gyroscope_of_the_wrong_sign_gives_no_clock():
 
 def test_an_eye_that_was_never_tracked_gives_no_clock():
     eye_time, theta, gyro_time, gyro = streams(16, 0.1, 50.0)
-    with pytest.raises(InputError, match="600 steps"):
+    with pytest.raises(InputError, match="eye_theta: expected 600"):
         v1lib.estimate_clock(eye_time, np.full_like(theta, np.nan), gyro_time, gyro)
+
+
+def test_a_gap_of_the_gyroscope_is_no_stillness():
+    """Half a minute without samples: neither bridged by a straight line nor taken for a head at rest."""
+    eye_time, theta, gyro_time, gyro = streams(18, 0.1, 50.0)
+    whole = v1lib.estimate_clock(eye_time, theta, gyro_time, gyro)
+    gap = (gyro_time > 100) & (gyro_time < 130)
+    for time, values in ((gyro_time[~gap], gyro[~gap]), (gyro_time, np.where(gap, np.nan, gyro))):
+        clock = v1lib.estimate_clock(eye_time, theta, time, values)
+        assert abs(clock.offset_s - whole.offset_s) < 5e-4
+        assert clock.drift_se_ppm < 2 * whole.drift_se_ppm
+        assert clock.n_steps < whole.n_steps - 1500

@@ -53,6 +53,8 @@ _WINDOW_S = 60.0
 _GRID_HZ = 100.0
 #: Eye and head that agree less than this give no clock.
 _LEAST_QUALITY = 0.2
+#: Error that the coarse clock may have, s.
+_GAP_MARGIN_S = 0.05
 #: Residuals beyond this many spreads begin to count less.
 _ROBUST_AT = 1.5
 
@@ -90,23 +92,32 @@ def estimate_clock(
     -----
     A true lag between head and eye (a few milliseconds in mice) cannot be told from an offset.
     """
-    tracked = np.isfinite(eye_theta[1:]) & np.isfinite(eye_theta[:-1])
-    # A step across lost frames is no step between neighbours: it is left out.
-    tracked &= np.diff(eye_time) < 1.5 * np.median(np.diff(eye_time))
-    first, last, step = eye_time[:-1][tracked], eye_time[1:][tracked], np.diff(eye_theta)[tracked]
-    if step.size < 600:
-        raise InputError("estimate_clock", "eye_theta", "600 steps between tracked frames", str(step.size))
-    gyro_z = np.where(np.isfinite(gyro_z), gyro_z, 0.0) - np.nanmedian(gyro_z)
-    turned = np.concatenate([[0.0], np.cumsum(0.5 * (gyro_z[1:] + gyro_z[:-1]) * np.diff(gyro_time))])
+    for name, values in (("eye_theta", eye_theta), ("gyro_z", gyro_z)):
+        if np.isfinite(values).sum() < 600:
+            found = f"{int(np.isfinite(values).sum())}"
+            raise InputError("estimate_clock", name, "600 measured samples or more", found)
+    measured = np.isfinite(gyro_z)
+    gyro_time, gyro_z = gyro_time[measured], gyro_z[measured] - np.median(gyro_z[measured])
     middle = 0.5 * (eye_time[0] + eye_time[-1])
+    at_middle, drift = _coarse_clock(*windowed_lags(eye_time, eye_theta, gyro_time, gyro_z), middle)
+    turned = np.concatenate([[0.0], np.cumsum(0.5 * (gyro_z[1:] + gyro_z[:-1]) * np.diff(gyro_time))])
+
+    used = np.isfinite(eye_theta[1:]) & np.isfinite(eye_theta[:-1])
+    # A step across lost frames is no step between neighbours: it is left out.
+    used &= np.diff(eye_time) < 1.5 * np.median(np.diff(eye_time))
+    # So is one over which the gyroscope was not measured, by the coarse clock and a margin for its error.
+    used &= _covered(eye_time + at_middle + drift * (eye_time - middle), gyro_time)
+    first, last, step = eye_time[:-1][used], eye_time[1:][used], np.diff(eye_theta)[used]
+    if step.size < 600:
+        expected = "600 steps between tracked frames while the gyroscope ran"
+        raise InputError("estimate_clock", "eye_theta", expected, str(step.size))
 
     def head_step(at_middle: float, drift: float) -> np.ndarray:
         start, stop = (t + at_middle + drift * (t - middle) for t in (first, last))
         return np.interp(stop, gyro_time, turned) - np.interp(start, gyro_time, turned)
 
-    at_middle, drift = _coarse_clock(*windowed_lags(eye_time, eye_theta, gyro_time, gyro_z), middle)
     # The eye glides back to its centre within seconds; left out, that return would pass for a lag.
-    back = (0.5 * (eye_theta[1:] + eye_theta[:-1])[tracked] - np.nanmedian(eye_theta)) * (last - first)
+    back = (0.5 * (eye_theta[1:] + eye_theta[:-1])[used] - np.nanmedian(eye_theta)) * (last - first)
 
     # Parameters are scaled so that each is of the order of one: ms, 100 ppm, gain, bias, return (1/s).
     def residual(p: np.ndarray) -> np.ndarray:
@@ -155,6 +166,15 @@ def estimate_clock(
 def _spread(values: np.ndarray) -> float:
     """Standard deviation as a normal distribution with the same middle half would have it."""
     return 1.4826 * float(np.median(np.abs(values - np.median(values)))) + 1e-9
+
+
+def _covered(time: np.ndarray, gyro_time: np.ndarray) -> np.ndarray:
+    """Whether the gyroscope was measured all the way from each time to the next, (n - 1,)."""
+    gaps = np.flatnonzero(np.diff(gyro_time) > 1.75 * np.median(np.diff(gyro_time)))
+    inside = (time > gyro_time[0] + _GAP_MARGIN_S) & (time < gyro_time[-1] - _GAP_MARGIN_S)
+    for begin, end in zip(gyro_time[gaps], gyro_time[gaps + 1], strict=True):
+        inside &= (time < begin - _GAP_MARGIN_S) | (time > end + _GAP_MARGIN_S)
+    return inside[1:] & inside[:-1]
 
 
 def windowed_lags(
