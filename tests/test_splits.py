@@ -6,7 +6,7 @@ from planted import planted_session
 
 from v1lib.errors import InputError
 from v1lib.session import stretch_ranges
-from v1lib.splits import boxcar_bins, split
+from v1lib.splits import Splits, boxcar_bins, split
 
 PARTS = ("train", "validation", "test")
 
@@ -88,6 +88,37 @@ def test_trials_without_conditions_are_dealt_out():
     splits = split(session, "trials", n_folds=4)
     assert [len(splits.ranges(part)) for part in PARTS] == [10, 5, 5]
     assert split(session, "trials", n_folds=4, seed=1).test != splits.test
+
+
+def test_what_does_not_divide_evenly_spreads_over_the_folds():
+    session = with_conditions(20, np.tile(np.arange(4), 5))  # five trials of each condition, four folds
+    parts = [split(session, "trials", fold=fold, n_folds=4) for fold in range(4)]
+    assert [len(splits.test) for splits in parts] == [5, 5, 5, 5]  # dealt alike it would be 8, 4, 4, 4
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ({"seq_len": -100}, "seq_len: expected a whole number of at least 1, found -100"),
+        ({"n_segments": -3}, "n_segments: expected a whole number of at least 1"),
+        ({"n_segments": 2.5}, "n_segments: expected a whole number"),
+        ({"seed": -1}, "seed: expected a whole number of at least 0"),
+        ({"n_folds": 3.5}, "n_folds: expected a whole number of at least 3"),
+        ({"n_folds": 2}, "n_folds: expected a whole number of at least 3"),
+        ({"fold": 0.5}, "fold: expected a whole number of at least 0, found 0.5"),
+        ({"fold": True}, "fold: expected a whole number"),
+    ],
+)
+@pytest.mark.parametrize("protocol", ["guarded", "trials"])
+def test_numbers_that_are_refused(session, protocol, number, words):
+    with pytest.raises(InputError, match=words):
+        split(session, protocol, **number)
+
+
+@pytest.mark.parametrize("ranges", [3, ((5, 5),), ((-1, 5),), ((0, 1.5),), ((0, 5, 9),), (3, 4), [[0, 5]]])
+def test_ranges_that_are_none(ranges):
+    with pytest.raises(InputError, match="validation: expected a tuple of pairs"):
+        Splits(((0, 5),), ranges, ((8, 9),), "by hand")
 
 
 def test_refusals(session):

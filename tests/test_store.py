@@ -1,7 +1,10 @@
 """Kept things are whole, found again, made once, and never executed."""
 
+import errno
 import json
 import multiprocessing
+import os
+import shutil
 import time
 from dataclasses import replace
 
@@ -57,10 +60,23 @@ def cut_record(folder):
     (folder / "run.json").write_text(text[: len(text) // 2])
 
 
+def as_a_file(folder):
+    shutil.rmtree(folder)
+    folder.write_text("a file where a folder belongs")
+
+
 def change_record(**changes):
     def change(folder):
         record = json.loads((folder / "run.json").read_text())
         (folder / "run.json").write_text(json.dumps(record | changes))
+
+    return change
+
+
+def change_field(entry, **changes):
+    def change(folder):
+        record = json.loads((folder / "run.json").read_text())
+        change_record(**{entry: record[entry] | changes})(folder)
 
     return change
 
@@ -74,7 +90,15 @@ def change_record(**changes):
         (lambda folder: (folder / "run.json").unlink(), "run.json: expected a file"),
         (lambda folder: (folder / "run.json").write_bytes(b"\x80\x04pickle"), "complete JSON"),
         (change_record(schema=99), "schema: expected 1, found 99"),
+        (lambda folder: (folder / "run.json").write_text("[" * 100_000), "complete JSON"),
         (change_record(config={"epochs": 3}), "a run of this version"),
+        (change_field("config", epochs="x"), "epochs: expected a whole number"),
+        (change_field("splits", train=3), "train: expected a tuple of pairs"),
+        (change_field("scaling", mean=[0.0]), "mean of the scaling"),
+        (change_field("scaling", activity_sd=[1.0, "x"]), "a run of this version"),
+        (change_field("scaling", columns=["speed"]), "scaling of the columns"),
+        (change_record(history="x"), "a run of this version"),
+        (change_record(provenance="x"), "a run of this version"),
         (
             change_record(model={"arguments": {"frame_shape": [8, 10], "n_units": 3, "behavior": ["speed"]}}),
             "fit",
@@ -87,6 +111,50 @@ def test_what_is_no_run_is_refused(run, tmp_path, spoil, words):
     with pytest.raises(InputError, match=words) as caught:
         store.load_run(folder)
     assert str(caught.value).count("\n") == 0
+
+
+def test_nothing_but_a_run_is_replaced(run, tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.txt").write_text("years")
+    (tmp_path / "notes").write_text("months")
+    mixed = store.save_run(run, tmp_path / "mixed")
+    (mixed / "thesis.txt").write_text("years")
+    for name in ("work", "notes", "mixed"):
+        with pytest.raises(InputError, match="path: expected nothing, or a run that may be replaced"):
+            store.save_run(run, tmp_path / name)
+    assert (tmp_path / "work" / "thesis.txt").read_text() == (mixed / "thesis.txt").read_text() == "years"
+    assert (tmp_path / "notes").read_text() == "months"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mixed", "notes", "work"]
+
+
+def test_an_interrupted_save_leaves_the_old_run(run, tmp_path, monkeypatch):
+    path = store.save_run(run, tmp_path / "run")
+
+    def interrupt(*rest):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "_put", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store.save_run(replace(run, provenance={"number": 2}), path)
+    assert store.load_run(path).provenance == run.provenance
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_place_that_cannot_be_written_is_named(run, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(InputError, match="run: file: expected a place that can be written, found"):
+        store.save_run(run, tmp_path / "file" / "run")
+    monkeypatch.setenv("V1LIB_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="a place that can be written"):
+        store.kept("things", {}, make_slowly)
+
+    def full(*rest):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(store, "save_file", full)
+    with pytest.raises(InputError, match=f"written, found {os.strerror(errno.ENOSPC)}"):
+        store.save_run(run, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_kept_makes_once_and_again_only_for_another_key(monkeypatch):
@@ -102,7 +170,11 @@ def test_kept_makes_once_and_again_only_for_another_key(monkeypatch):
     assert store.kept("things", {"a": 2, "b": [1.5, "x"]}, make) != first
     monkeypatch.setattr(store, "source_hash", lambda: "of another version of v1lib")
     assert store.kept("things", {"a": 1, "b": [1.5, "x"]}, make, suffix=".txt") != first
-    assert len(made) == 3
+    monkeypatch.undo()
+    monkeypatch.setenv("V1LIB_CACHE", str(first.parent.parent))
+    monkeypatch.setattr(torch, "__version__", "another")
+    assert store.kept("things", {"a": 1, "b": [1.5, "x"]}, make, suffix=".txt") != first
+    assert len(made) == 4
     assert sorted(path.name[0] for path in first.parent.iterdir()).count(".") == 0  # nothing half-written
 
 
@@ -163,15 +235,87 @@ def test_kept_fit_fits_once(session, monkeypatch):
     other = session.copy(deep=True)
     other["activity"].values[-1, 0] += 1
     store.kept_fit(make(), other, splits, CONFIG)
-    assert len(calls) == 4
+    store.kept_fit(make(), session, split(session, "paper", n_segments=5), CONFIG)
+    assert len(calls) == 5
+
+
+@pytest.mark.parametrize("spoil", [cut_weights, cut_record, as_a_file])
+def test_a_damaged_run_is_fitted_again(session, root, monkeypatch, spoil):
+    splits, calls = split(session, "paper"), []
+    monkeypatch.setattr(store, "fit", lambda *rest: calls.append(rest) or fit(*rest))
+
+    def kept_state():
+        made = store.kept_fit(lambda: encoding_model(session, "orig", **SMALL), session, splits, CONFIG)
+        return made.model.state_dict()
+
+    first = kept_state()
+    (entry,) = (root / "runs").iterdir()
+    spoil(entry)
+    again = kept_state()
+    assert len(calls) == 2 and all(torch.equal(first[name], again[name]) for name in first)
+    kept_state()
+    assert len(calls) == 2 and list((root / "runs").iterdir()) == [entry]
 
 
 def test_kept_recording_simulates_once(monkeypatch):
     choices = {"minutes": 0.5, "n_units": 1, "seed": 3, "frame_shape": (16, 20)}
     first = store.kept_recording(**choices)
+    (stream,) = first.path.glob("*_imu.nc")
+    stream.unlink()
+    store.kept_recording(**choices)
+    assert stream.is_file()  # what is damaged is simulated again
     monkeypatch.setattr(store, "simulate_recording", None)  # a second call would fail
     again = store.kept_recording(**choices)
     assert again.path == first.path and again.path.name == "simulated_mouse_3"
+
+
+def test_each_argument_of_a_recording_is_part_of_its_key(monkeypatch):
+    monkeypatch.setattr(store, "simulate_recording", lambda path, **arguments: path.mkdir(parents=True))
+    monkeypatch.setattr(store, "open_recording", lambda path: path)
+    base = {"minutes": 1.0, "n_units": 2, "seed": 3}
+    changes = [
+        {},
+        {"minutes": 2.0},
+        {"n_units": 3},
+        {"seed": 4},
+        {"frame_shape": (30, 40)},
+        {"clock_offset_s": 0.2},
+        {"clock_drift_ppm": 50.0},
+    ]
+    assert len({store.kept_recording(**base | change) for change in changes}) == len(changes)
+
+
+def test_all_of_a_session_is_in_its_hash(session):
+    renamed = session.assign_coords(unit=["a", "b"])
+    later = session.assign_coords(time=session["time"] + 1.0)
+    trials = session.assign_coords(condition=("time", np.arange(session.sizes["time"]) // 100))
+    brighter = session.assign(frames=session["frames"] + np.uint8(1))
+    fluorescent = session.copy()
+    fluorescent["activity"] = session["activity"].assign_attrs(kind="fluorescence")
+    sessions = [
+        session,
+        session.assign_attrs(bin_width_s=0.05),
+        renamed,
+        later,
+        trials,
+        trials.assign_coords(condition=trials["condition"] + 1),
+        brighter,
+        fluorescent,
+    ]
+    assert len({store.session_hash(one) for one in sessions}) == len(sessions)
+    assert store.session_hash(session.copy(deep=True)) == store.session_hash(session)
+
+
+def test_the_source_hash_is_of_all_the_source(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "__file__", str(tmp_path / "store.py"))
+    (tmp_path / "models").mkdir()
+    hashes = []
+    for name, text in [("store.py", "a"), ("models/net.py", "b"), ("models/net.py", "c"), ("fit.py", "")]:
+        (tmp_path / name).write_text(text)
+        hashes.append(store.source_hash.__wrapped__())
+    assert len(set(hashes)) == 4
+    (tmp_path / "plots.py").write_text("figures")
+    assert store.source_hash.__wrapped__() == hashes[-1]
 
 
 def test_the_source_hash_is_of_the_source():
