@@ -1,8 +1,10 @@
 """A copy of neighbouring bins knows what its training bins know, and nothing else."""
 
 import numpy as np
+import pytest
 import xarray as xr
 
+from v1lib.errors import InputError
 from v1lib.models.baselines import neighbor_rate
 from v1lib.score import r_within
 from v1lib.splits import Splits
@@ -84,3 +86,10 @@ def test_smoothing_stays_inside_ranges():
     rate[1000] = 0
     r = r_within(rate, session, ((0, 1000), (1001, 2000)), smooth_s=2.0)
     np.testing.assert_allclose(r, 1.0)
+
+
+@pytest.mark.parametrize("reach_s", [0.0, -1.0, np.nan, np.inf])
+def test_a_reach_is_a_positive_time(reach_s):
+    session = slow_session(400)
+    with pytest.raises(InputError, match=r"^neighbor_rate: reach_s: "):
+        neighbor_rate(session, split_session(session, "paper"), reach_s=reach_s)

@@ -169,6 +169,28 @@ def test_training_starts_from_the_unshifted_frame():
     torch.testing.assert_close(model.parts(frames[0], behavior[0])["shifted"], frames[0], atol=1e-5, rtol=0)
 
 
+def test_the_shifter_reaches_its_span_and_no_further():
+    model = small()
+    last = model.shifter.layers[7]
+    torch.nn.init.zeros_(last.weight)
+    for sign in (1, -1):
+        torch.nn.init.constant_(last.bias, 100.0 * sign)
+        shift = model.gaze_shift(inputs(model)[1][0]).detach().numpy()
+        expected = sign * np.array([24 / 5.5, 20 / 5.5, 45.0])
+        np.testing.assert_allclose(shift, np.tile(expected, (9, 1)), rtol=1e-6)
+
+
+@torch.no_grad()
+def test_dropout_is_for_training_alone():
+    for dropout, same in ((0.5, False), (0.0, True)):
+        model = small(dropout=dropout)
+        assert [m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)] == [dropout, dropout]
+        given = inputs(model)
+        torch.testing.assert_close(model(*given), model(*given), rtol=0, atol=0)
+        model.train()
+        assert torch.equal(model(*given), model(*given)) == same
+
+
 def test_outputs():
     frames, behavior = inputs(small())
     assert (small()(frames, behavior) > 0).all()
@@ -184,3 +206,29 @@ def test_refusals():
         EncodingModel((60, 80), 3, output="relu")
     with pytest.raises(InputError, match="n_units"):
         EncodingModel((60, 80), 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hidden": 0},
+        {"hidden": "8"},
+        {"seq_len": 1.5},
+        {"seq_len": 0},
+        {"shifter_width": 0},
+        {"dropout": 2},
+        {"dropout": 1.0},
+        {"dropout": float("nan")},
+        {"kernels": (5,)},
+        {"kernels": 5},
+        {"strides": (2, 2, 2)},
+        {"strides": (2, 0)},
+        {"channels": (4, 6.5)},
+        {"channels": 4},
+        {"shifter_divisor": 0.0},
+    ],
+)
+def test_sizes_out_of_range_are_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(InputError, match=f"^EncodingModel: {name}: expected .*, found .*[.]$"):
+        EncodingModel((20, 24), 3, ("speed",), GAZE, **(SMALL | wrong))

@@ -47,3 +47,9 @@ def test_refusals(session):
         learned_shift(fitted(session, "S", shifter=False), session)
     with pytest.raises(InputError, match="one of them alone"):
         look_inside(fitted(session, None), session, np.array([5]))
+    run = fitted(session, "orig")
+    for bins in ([900], [-1], [0.5], [[1, 2]], [], [True, False]):
+        with pytest.raises(InputError, match=r"^look_inside: bins: "):
+            look_inside(run, session, np.array(bins))
+    with pytest.raises(InputError, match=r"^look_inside: frames: .*\(8, 10\).*\(7, 10\)"):
+        look_inside(run, session.isel(y=slice(7)), np.array([5]))

@@ -1,6 +1,7 @@
 """Scores against SciPy, against what was planted, and against what an interval promises."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from v1lib.fit import FitConfig, fit
 from v1lib.models import encoding_model
 from v1lib.score import bits_per_spike, paired_difference, pearson, score, smooth
 from v1lib.splits import Splits, split
+from v1lib.store import load_run, save_run
 
 score_module = sys.modules["v1lib.score"]  # as an attribute of the package, the name is the function
 
@@ -24,6 +26,11 @@ def fitted():
     session, truth = planted_session(6000, 5, (8, 10), rate=1.0)
     config = FitConfig(epochs=1, device="cpu")
     return session, truth, fit(encoding_model(session, "S", **SMALL), session, split(session), config)
+
+
+def scored_bins(run):
+    """Bins of the test part with a whole window behind them, one array a range."""
+    return [np.arange(a + 3, b) for a, b in run.splits.test]  # seq_len 3 and predict_offset 1
 
 
 def pretend(monkeypatch, values, session):
@@ -60,6 +67,69 @@ def test_the_true_rate_scores_the_oracle(fitted, monkeypatch):
     assert list(scores["unit"].values) == [f"u{n:02d}" for n in range(5)]
 
 
+def test_figures_over_the_oracle_and_the_training_mean(fitted, monkeypatch):
+    session, truth, run = fitted
+    rate = truth["rate"].values
+    values = np.maximum(0.05, rate + np.random.default_rng(0).normal(size=rate.shape))
+    pretend(monkeypatch, values, session)
+    scores = score(run, session, truth)
+    bins = np.concatenate(scored_bins(run))
+    counts = session["activity"].values.astype(float)
+    expected = pearson(values[bins], counts[bins]) / pearson(rate[bins], counts[bins])
+    np.testing.assert_allclose(scores["fraction_of_oracle"], expected)
+    assert (scores["fraction_of_oracle"] < 0.95).all()
+    train_mean = counts[run.splits.bins("train")].mean(axis=0)
+    assert not np.allclose(train_mean, counts[bins].mean(axis=0), rtol=1e-3)
+    expected = bits_per_spike(values[bins], counts[bins], train_mean)
+    np.testing.assert_allclose(scores["bits_per_spike"], expected)
+
+
+def test_blocks_are_ten_seconds_long(fitted):
+    session, _, run = fitted
+    scores = score(run, session)
+    for lost, name in ((0, "n_blocks"), (40, "n_blocks_smooth")):
+        seconds = [(bins.size - lost) * 0.048 for bins in scored_bins(run)]
+        assert scores.attrs[name] == sum(max(1, round(s / 10)) for s in seconds)
+
+
+def test_intervals_of_means_count_the_differences_between_units(fitted, monkeypatch):
+    """Means are of a population of units: where units differ much, their choice is the main doubt."""
+    session, truth, run = fitted
+    rate = truth["rate"].values
+    noise = np.random.default_rng(0).normal(size=rate.shape) * np.array([0, 0.5, 2, 8, 30])
+    values = {False: rate + noise, True: rate}
+    calls = iter([False, False, True])
+    made = lambda run, s: xr.DataArray(values[next(calls)], dims=("time", "unit"))  # noqa: E731
+    monkeypatch.setattr(score_module, "predict", made)
+    scores, difference = score(run, session), paired_difference(run, run, session)
+    for found, name in ((scores, "r"), (difference, "difference")):
+        own = np.diff(found[f"{name}_interval"].transpose("unit", "bound"), axis=1)
+        of_mean = float(np.diff(found[f"mean_{name}_interval"])[0])
+        # With the units fixed, the mean of five would vary less than the one that varies most.
+        assert of_mean > 1.5 * own.max()
+        spread = 2 * 1.96 * float(found[name].std()) / np.sqrt(5)
+        assert 0.8 * spread < of_mean < 1.5 * spread
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_silent_unit_has_no_score_and_no_part_in_means(fitted):
+    session, truth, run = fitted
+    silent = session.copy(deep=True)
+    silent["activity"].values[run.splits.bins("test"), 2] = 0
+    scores = score(run, silent, truth)
+    difference = paired_difference(run, run, silent)
+    others = [0, 1, 3, 4]
+    for name in ("r", "r_smooth", "oracle_r", "fraction_of_oracle", "bits_per_spike"):
+        assert np.isnan(scores[name][2]) and np.isfinite(scores[name][others]).all()
+    assert np.isnan(scores["r_interval"][2]).all() and np.isfinite(scores["r_interval"][others]).all()
+    np.testing.assert_allclose(scores["mean_r"], scores["r"].values[others].mean())
+    assert np.isfinite(scores["mean_r_interval"]).all()
+    assert np.isnan(difference["difference"][2]) and float(difference["mean_difference"]) == 0
+    silent["activity"].values[run.splits.bins("test")] = 0
+    scores = score(run, silent)
+    assert np.isnan(scores["mean_r"]) and np.isnan(scores["mean_r_interval"]).all()
+
+
 def test_only_whole_windows_of_test_bins_count(fitted, monkeypatch):
     session, truth, run = fitted
     clean = truth["rate"].values
@@ -73,7 +143,7 @@ def test_only_whole_windows_of_test_bins_count(fitted, monkeypatch):
     lengths = np.array([b - a - 3 for a, b in run.splits.test])
     assert before.attrs["n_bins"] == lengths.sum()
     assert before.attrs["n_bins_smooth"] == (lengths - 40).sum()
-    bins = np.concatenate([np.arange(a + 3, b) for a, b in run.splits.test])
+    bins = np.concatenate(scored_bins(run))
     expected = pearsonr(clean[bins, 1], session["activity"].values[bins, 1]).statistic
     np.testing.assert_allclose(before["r"][1], expected)
 
@@ -124,7 +194,19 @@ def test_paired_difference_finds_a_planted_one(fitted, monkeypatch):
     same = paired_difference(run, run, session)
     np.testing.assert_array_equal(same["mean_difference_interval"], 0)
     smoothed = paired_difference(run, run, session, smooth_s=2.0)
-    assert smoothed.attrs["smooth_s"] == 2.0 and smoothed["difference"].sizes["unit"] == 5
+    assert smoothed.attrs["smooth_s"] == 2.0
+    counts = session["activity"].values
+
+    def r(values, width):
+        pairs = [
+            (smooth(values[bins], width), smooth(counts[bins], width))
+            for bins in scored_bins(run)
+            if bins.size >= width
+        ]
+        return pearson(*(np.concatenate(side) for side in zip(*pairs, strict=True)))
+
+    np.testing.assert_allclose(found["difference"], r(better, 1) - r(worse, 1), atol=1e-9)
+    np.testing.assert_allclose(smoothed["difference"], r(better, 41) - r(worse, 41), atol=1e-9)
 
 
 def test_one_run_given_two_sessions(fitted, monkeypatch):
@@ -137,6 +219,69 @@ def test_one_run_given_two_sessions(fitted, monkeypatch):
     # The activity is the first session's: the rate of other moments is worth nothing, so all of r is lost.
     np.testing.assert_allclose(found["mean_difference"], score(run, session)["mean_r"], atol=0.05)
     assert float(found["mean_difference_interval"][0]) > 0
+
+
+def others_of(session):
+    """Sessions of the same sizes whose bins or units are not those of `session`."""
+    later = session.assign_coords(time=session["time"] + 0.01)
+    return {
+        "another recording": planted_session(6000, 5, (8, 10), seed=1, n_stretches=2)[0],
+        "later": later,
+        "units in another order": session.isel(unit=[2, 1, 0, 3, 4]),
+        "wider bins": session.assign_attrs(bin_width_s=0.05),
+        "a gap": session.assign(stretch=session["stretch"] + (session["time"] > 100).astype("int32")),
+    }
+
+
+def test_only_the_bins_and_units_of_the_fit_are_scored(fitted, tmp_path):
+    session, _, run = fitted
+    for name, other in others_of(session).items():
+        for call in (
+            lambda other=other: score(run, other),
+            lambda other=other: paired_difference(run, run, other),
+            lambda other=other: paired_difference(run, run, session, session_b=other),
+        ):
+            with pytest.raises(InputError, match="the run was fitted to"):
+                call()
+                pytest.fail(name)
+    kept = load_run(save_run(run, tmp_path / "run"))
+    xr.testing.assert_identical(score(kept, session), score(run, session))
+    with pytest.raises(InputError, match="the run was fitted to"):
+        score(kept, session.isel(unit=[2, 1, 0, 3, 4]))
+    unmarked = replace(run, provenance={k: v for k, v in run.provenance.items() if k != "bins_and_units"})
+    xr.testing.assert_identical(score(unmarked, session), score(run, session))
+
+
+def test_other_frames_and_behavior_on_the_same_bins_are_scored(fitted):
+    session, _, run = fitted
+    grey = session.assign(frames=xr.full_like(session["frames"], 128))
+    late = session.assign(behavior=session["behavior"].roll(time=600, roll_coords=False))
+    for given in (grey, late):
+        changed = score(run, given)
+        assert np.isfinite(changed["r"]).all()
+        assert not np.allclose(changed["r"], score(run, session)["r"])
+        assert np.isfinite(paired_difference(run, run, session, session_b=given)["difference"]).all()
+
+
+def test_a_truth_of_other_units_or_bins_is_refused(fitted):
+    session, truth, run = fitted
+    for wrong, said in (
+        (truth.isel(unit=[1, 0, 2, 3, 4]), "unit"),
+        (truth.assign_coords(time=truth["time"] + 1), "time"),
+        (truth.drop_vars("rate"), "rate"),
+        (truth.transpose("unit", ...), "rate"),
+    ):
+        with pytest.raises(InputError, match=f"^truth: {said}: "):
+            score(run, session, wrong)
+
+
+@pytest.mark.parametrize("smooth_s", [np.nan, np.inf, -1.0])
+def test_a_boxcar_has_a_length(fitted, smooth_s):
+    session, truth, run = fitted
+    with pytest.raises(InputError, match=r"^paired_difference: smooth_s: "):
+        paired_difference(run, run, session, smooth_s=smooth_s)
+    with pytest.raises(InputError, match=r"^r_within: smooth_s: "):
+        score_module.r_within(truth["rate"], session, run.splits.test, smooth_s=smooth_s)
 
 
 def test_refusals(fitted):

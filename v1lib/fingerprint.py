@@ -6,13 +6,16 @@ import hashlib
 
 import xarray as xr
 
+from v1lib.session import stretch_ranges
+
 
 def bins_and_units(session: xr.Dataset) -> str:
-    """sha256 of the time stamps, the bin width and the labels of the units, in their order.
+    """sha256 of the time stamps, the bin width, the stretches and the labels of the units in their order.
 
     Frames, behaviour and activity are left out, so a control with other frames or behaviour has the
     fingerprint of the session that it was made from.
     """
     digest = hashlib.sha256(session["time"].values.astype("<f8").tobytes())
-    digest.update(repr((float(session.attrs["bin_width_s"]), session["unit"].values.tolist())).encode())
+    width, units = float(session.attrs["bin_width_s"]), session["unit"].values.tolist()
+    digest.update(repr((width, stretch_ranges(session), units)).encode())
     return digest.hexdigest()

@@ -208,6 +208,9 @@ def test_bad_content_is_refused_in_one_sentence(write, rng, case):
         ({"contrast": np.nan}, "contrast: expected a finite"),
         ({"spatial_frequency_cpd": 0.3}, "two pixels a cycle"),
         ({"frame_shape": (0, 40)}, "frame_shape"),
+        ({"frame_shape": 5}, "frame_shape"),
+        ({"frame_shape": (3.5, 4)}, "frame_shape"),
+        ({"contrast": "x"}, "contrast: expected a finite"),
         ({"colour": True}, "choice colour: expected a choice among"),
     ],
 )

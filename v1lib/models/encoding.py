@@ -14,14 +14,13 @@ windows of the fused features.
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from v1lib.errors import InputError
+from v1lib.errors import InputError, check_whole
 
 OUTPUTS = ("softplus", "identity")
 
@@ -264,12 +263,13 @@ class EncodingModel(nn.Module):
 def _check_sizes(arguments: dict[str, Any]) -> None:
     """Whole numbers of at least 1 where they are counts, as many kernels and strides as channels."""
     for name in ("n_units", "hidden", "seq_len", "shifter_width"):
-        if not _whole(arguments[name]):
-            raise InputError("EncodingModel", name, "a whole number of at least 1", repr(arguments[name]))
+        check_whole("EncodingModel", name, arguments[name], 1)
     for name in ("channels", "frame_shape", "kernels", "strides"):
         row = arguments[name]
-        if not isinstance(row, tuple | list) or not all(_whole(entry) for entry in row):
-            raise InputError("EncodingModel", name, "a row of whole numbers of at least 1", repr(row))
+        if not isinstance(row, tuple | list):
+            raise InputError("EncodingModel", name, "a row of whole numbers", repr(row))
+        for entry in row:
+            check_whole("EncodingModel", name, entry, 1)
         n = 2 if name == "frame_shape" else len(arguments["channels"])
         if len(row) != n:
             raise InputError("EncodingModel", name, f"{n} entries", repr(row))
@@ -278,10 +278,6 @@ def _check_sizes(arguments: dict[str, Any]) -> None:
     if not arguments["shifter_divisor"] > 0:
         found = str(arguments["shifter_divisor"])
         raise InputError("EncodingModel", "shifter_divisor", "a positive number", found)
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, Integral) and int(value) >= 1
 
 
 def _places(names: tuple[str, ...], columns: tuple[str, ...]) -> Tensor:
