@@ -12,6 +12,7 @@ import xarray as xr
 import v1lib
 from v1lib.align import eye_of
 from v1lib.errors import InputError
+from v1lib.recording import summarize_recording
 
 
 @pytest.fixture(scope="module")
@@ -437,3 +438,33 @@ def test_arguments_of_align_that_make_no_session_are_refused(pristine, wrong):
     given = {"clock": v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0)} | wrong
     with pytest.raises(InputError, match=next(iter(wrong))):
         v1lib.align(v1lib.open_recording(pristine), **given)
+
+
+def test_the_summary_of_a_recording_is_that_of_its_files(folder):
+    def lose_a_fifth(data):
+        data["REYE_ellipse_params"][::5] = np.nan
+        return data
+
+    rewrite(folder, "REYE.nc", lose_a_fifth)
+    table = summarize_recording(v1lib.open_recording(folder))
+    start = json.loads((folder / "mouse_ephys_merge.json").read_text())["t0"]["0"]
+    files = {
+        "head camera": ("world.nc", "timestamps", "camera", 0.0),
+        "eye camera": ("REYE.nc", "timestamps", "camera", None),
+        "camera above": ("TOP1.nc", "timestamps", "camera", 0.0),
+        "inertial sensor": ("imu.nc", "sample", "ephys", 0.0),
+    }
+    assert list(table.index) == list(files)
+    for stream, (ending, name, clock, missing) in files.items():
+        with xr.open_dataset(folder / f"mouse_{ending}", engine="h5netcdf") as data:
+            stamps = data[name].values - start
+            if missing is None:
+                missing = 100 * float(np.isnan(data["REYE_ellipse_params"].values[:, 0]).mean())
+                assert missing >= 20
+        row = table.loc[stream]
+        assert row["clock"] == clock and row["samples"] == stamps.size
+        # The table rounds to 0.1 Hz, ms and 0.1 %.
+        assert row["rate (Hz)"] == pytest.approx(1 / np.median(np.diff(stamps)), abs=0.051)
+        assert row["first stamp (s)"] == pytest.approx(stamps[0], abs=6e-4)
+        assert row["last stamp (s)"] == pytest.approx(stamps[-1], abs=6e-4)
+        assert row["missing (%)"] == pytest.approx(missing, abs=0.051)
