@@ -257,6 +257,24 @@ def test_a_damaged_run_is_fitted_again(session, root, monkeypatch, spoil):
     assert len(calls) == 2 and list((root / "runs").iterdir()) == [entry]
 
 
+def test_a_second_fit_starts_from_the_same_weights(session, monkeypatch):
+    states, load, reads = [], store.load_run, iter([False, True])
+
+    def watched(model, *rest):
+        states.append({name: value.clone() for name, value in model.state_dict().items()})
+        return fit(model, *rest)
+
+    def fails_once(path):
+        if not next(reads):
+            raise InputError(path, "file", "what was written", "something else")
+        return load(path)
+
+    monkeypatch.setattr(store, "fit", watched)
+    monkeypatch.setattr(store, "load_run", fails_once)
+    store.kept_fit(lambda: encoding_model(session, "S", **SMALL), session, split(session, "paper"), CONFIG)
+    assert len(states) == 2 and all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
 def test_kept_recording_simulates_once(monkeypatch):
     choices = {"minutes": 0.5, "n_units": 1, "seed": 3, "frame_shape": (16, 20)}
     first = store.kept_recording(**choices)
