@@ -30,7 +30,6 @@ _FOLDERS = [
     r"/home/\w",
     r"/Users/\w",
     r"/root/",
-    r"/work/",
     r"/tmp/",
     r"/var/folders/",
     r"/private/",
