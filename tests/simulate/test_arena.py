@@ -2,11 +2,13 @@
 
 import numpy as np
 import skimage.data
+import torch
 from scipy.ndimage import map_coordinates
 from skimage.transform import resize
 
-from v1lib.simulate.arena import BOX_CM, PHOTOGRAPHS, camera_of, render
-from v1lib.simulate.kinematics import rotation_matrix
+from v1lib.simulate.arena import BOX_CM, PHOTOGRAPHS, PILLARS_CM, _first_hit, camera_of, render
+from v1lib.simulate.kinematics import rotation_matrix, simulate_motion
+from v1lib.spectra import radial_spectrum, spectral_exponent
 
 CAMERA = camera_of((60, 80), 100.0)
 POSITION = np.array([[30.0, 22.0, 20.0]])
@@ -93,3 +95,69 @@ def test_small_movements_do_not_flicker():
 def test_looking_along_a_plane_gives_numbers():
     for yaw in (0.0, 90.0, 180.0, -90.0):
         assert np.isfinite(picture(yaw=yaw)).all()
+
+
+def test_rays_end_where_a_walk_along_them_first_enters_a_surface():
+    """Distances against steps of half a millimetre along each ray, which know only inside and outside."""
+    rng = np.random.default_rng(0)
+    starts = np.stack([rng.uniform(2, 58, 400), rng.uniform(2, 43, 400), np.full(400, 3.0)], axis=1)
+    directions = rng.normal(size=(400, 3)) * [1, 1, 0.25]
+    free = np.ones(400, bool)
+    for x0, y0, x1, y1, _ in PILLARS_CM:
+        free &= ~((starts > [x0, y0, 0]) & (starts < [x1, y1, 9e9])).all(axis=1)
+    starts, directions = starts[free], directions[free]
+    walked = np.arange(0, 100, 0.05)
+    unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    places = starts[:, None] + walked[:, None] * unit[:, None]
+    solid = ((places < 0) | (places > BOX_CM)).any(axis=2)
+    pillar = np.zeros_like(solid)
+    for x0, y0, x1, y1, top in PILLARS_CM:
+        pillar |= ((places > [x0, y0, 0]) & (places < [x1, y1, top])).all(axis=2)
+    expected = walked[np.argmax(solid | pillar, axis=1)]
+    _, distance, *_ = _first_hit(
+        torch.tensor(starts, dtype=torch.float32)[:, :, None],
+        torch.tensor(unit, dtype=torch.float32)[:, :, None],
+    )
+    # The walk finds a surface up to one step late, and can step over an edge thinner than that.
+    late = expected - distance[:, 0].numpy()
+    assert np.quantile(np.abs(late - 0.025), 0.98) < 0.03
+    met = np.argmax(pillar, axis=1) == np.argmax(solid | pillar, axis=1)
+    assert 20 < met.sum() < len(starts) - 20
+
+
+def test_walking_moves_near_surfaces_more_than_far_ones():
+    """Parallax: a step to the left takes a pillar to the right of the wall behind it."""
+    _, y0, x1, y1, _ = PILLARS_CM[0]
+    place = np.array([[x1 + 8.0, (y0 + y1) / 2, 3.0]])
+    toward = turned(yaw=180.0)  # the animal's left is then −y
+    step = np.array([[0.0, -2.0, 0.0]])
+    before, after = render(CAMERA, place, toward)[0], render(CAMERA, place + step, toward)[0]
+    # Beside the pillar the wall, 27 cm off, moves by 2.5 px; the pillar, 8 cm off, by 8.
+    pillar, wall = (slice(22, 29), slice(33, 47)), (slice(0, 12), slice(4, 24))
+
+    def shift(where):
+        rows, columns = where
+        tried = range(-2, 14)
+        scores = [
+            np.corrcoef(before[where].ravel(), after[rows, columns.start + k : columns.stop + k].ravel())[
+                0, 1
+            ]
+            for k in tried
+        ]
+        return tried[int(np.argmax(scores))]
+
+    assert shift(pillar) in (8, 9) and shift(wall) in (2, 3)
+
+
+def test_frames_have_the_spectrum_of_natural_scenes():
+    """Power falls about as 1 / frequency²; published photographs of nature lie between 1.6 and 2.8."""
+    motion = simulate_motion(np.random.default_rng(3), 120.0)
+    at = np.arange(300, 35_000, 350)
+    angles = [motion[name].values[at] for name in ("yaw", "pitch", "roll")]
+    place = np.stack([motion[name].values[at] for name in ("x", "y", "z")], axis=1)
+    spectrum = radial_spectrum(render(CAMERA, place, rotation_matrix(*angles)))
+    assert 1.8 < spectral_exponent(spectrum) < 2.6
+    # Aliased texture is white: without prefiltering the upper half octaves lie above the law, not below.
+    finest, middle = spectrum[-3:], spectrum[4:8]
+    law = spectrum["frequency"] ** -spectral_exponent(middle)
+    assert (finest / law[-3:]).mean() < (middle / law[4:8]).mean()

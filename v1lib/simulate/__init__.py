@@ -7,12 +7,15 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 
 from v1lib.errors import InputError
 from v1lib.recording import Recording, open_recording
 from v1lib.session import write_netcdf
 from v1lib.simulate.arena import camera_of
 from v1lib.simulate.kinematics import simulate_motion
+from v1lib.simulate.measured import motion_from_table
 from v1lib.simulate.neurons import draw_spikes, expected_rate, plant_units
 from v1lib.simulate.streams import CAMERA_LEAD_S, write_eye, write_imu, write_top, write_units, write_world
 from v1lib.simulate.truth import behavior_at_steps, bin_truth, load_truth, retinal_drive, true_movement
@@ -22,6 +25,7 @@ __all__ = ["bin_truth", "load_truth", "simulate_recording"]
 FIELD_OF_VIEW_DEG = 100.0
 #: Rows and columns of the retinal image that the receptive fields are drawn on, whatever the camera's.
 RETINA_SHAPE = (30, 40)
+LONGEST_LAG_S = 0.1
 
 
 def simulate_recording(
@@ -33,6 +37,8 @@ def simulate_recording(
     frame_shape: tuple[int, int] = (60, 80),
     clock_offset_s: float = 0.12,
     clock_drift_ppm: float = 114.0,
+    eye_lag_s: float = 0.0,
+    motion: pd.DataFrame | xr.Dataset | None = None,
 ) -> Recording:
     """Simulate a freely moving mouse and write what a laboratory would have recorded of it.
 
@@ -52,6 +58,12 @@ def simulate_recording(
         Rows and columns of the head camera, both even.
     clock_offset_s, clock_drift_ppm : float
         ``t_cam = t_ephys − (offset + drift · t_ephys)``, times counted from the start of the ephys.
+    eye_lag_s : float
+        How long the eye lags the head, s. No clock estimate can tell it from an offset of as much.
+    motion : pandas.DataFrame or xarray.Dataset, optional
+        A table of measured head and eye movement, at least `minutes` long, which the simulated mouse then
+        moves by; its columns are those of :func:`v1lib.simulate.measured.motion_from_table`. By default it
+        moves by the statistics of freely moving mice.
 
     Returns
     -------
@@ -60,19 +72,34 @@ def simulate_recording(
     """
     path = Path(path)
     _check(path, minutes, n_units, frame_shape, clock_offset_s)
+    if motion is not None and eye_lag_s:
+        raise InputError(
+            "simulate_recording",
+            "eye_lag_s",
+            "0 with measured movement, which has its own lag",
+            f"{eye_lag_s}",
+        )
+    if not 0 <= eye_lag_s <= LONGEST_LAG_S:
+        expected = f"0 to {LONGEST_LAG_S} s"
+        raise InputError("simulate_recording", "eye_lag_s", expected, f"{eye_lag_s}")
     motion_rng, unit_rng, spike_rng, world_rng, eye_rng, top_rng, imu_rng, table_rng = (
         np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(8)
     )
-    motion = simulate_motion(motion_rng, 60 * minutes)
+    movement = (
+        simulate_motion(motion_rng, 60 * minutes, eye_lag_s=eye_lag_s)
+        if motion is None
+        else motion_from_table(motion_rng, motion, 60 * minutes)
+    )
     camera = camera_of(frame_shape, FIELD_OF_VIEW_DEG)
     retina = camera_of(RETINA_SHAPE, FIELD_OF_VIEW_DEG)
     units = plant_units(unit_rng, n_units, retina)
-    rate = expected_rate(units, retinal_drive(motion, units, retina), behavior_at_steps(motion))
+    rate = expected_rate(units, retinal_drive(movement, units, retina), behavior_at_steps(movement))
     spikes = draw_spikes(spike_rng, rate)
-    truth = true_movement(motion, camera).merge(units).assign(rate=(("step", "unit"), rate))
+    truth = true_movement(movement, camera).merge(units).assign(rate=(("step", "unit"), rate))
     truth.attrs |= {
         "clock_offset_s": clock_offset_s,
         "clock_drift_ppm": clock_drift_ppm,
+        "eye_lag_s": eye_lag_s,
         "start_s": CAMERA_LEAD_S,
         "field_of_view_deg": FIELD_OF_VIEW_DEG,
         "focal_px": camera.focal_px,
@@ -83,12 +110,12 @@ def simulate_recording(
     beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         stem = str(beside / path.name)
-        write_world(Path(f"{stem}_world.nc"), world_rng, motion, camera)
-        write_eye(Path(f"{stem}_REYE.nc"), eye_rng, motion)
-        write_top(Path(f"{stem}_TOP1.nc"), top_rng, motion)
-        write_imu(Path(f"{stem}_imu.nc"), imu_rng, motion, clock_offset_s, clock_drift_ppm)
+        fields = write_world(Path(f"{stem}_world.nc"), world_rng, movement, camera)
+        write_eye(Path(f"{stem}_REYE.nc"), eye_rng, movement)
+        write_top(Path(f"{stem}_TOP1.nc"), top_rng, movement)
+        write_imu(Path(f"{stem}_imu.nc"), imu_rng, movement, clock_offset_s, clock_drift_ppm)
         write_units(Path(f"{stem}_ephys_merge.json"), table_rng, spikes, clock_offset_s, clock_drift_ppm)
-        write_netcdf(truth, f"{stem}_truth.nc")
+        write_netcdf(truth.assign(field_time=(("frame", "field"), fields)), f"{stem}_truth.nc")
         beside.chmod(0o755)
         beside.rename(path)
     finally:

@@ -1,9 +1,10 @@
-"""The simulated world: a box papered with photographs, and pictures taken in it.
+"""The simulated world: a box with pillars in it, all papered with photographs, and pictures taken there.
 
 World axes: x and y on the floor, z up, the origin in one lower corner, centimetres. A camera looks along
 its own x axis, its y axis points left and its z axis up; image columns grow to the right and rows
-downward. Each ray is cut with the planes of the box, so perspective is exact; a pyramid of halved
-photographs, read at the level that fits the pixel's footprint, keeps distant texture from flickering.
+downward. Each ray is cut with the planes of the box and of the pillars, so perspective and parallax are
+exact; a pyramid of halved photographs, read at the level that fits the pixel's footprint, keeps distant
+texture from flickering.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ from skimage.transform import resize
 #: The photographs, in the order of the box's planes x = 0, x = max, y = 0, y = max, floor, ceiling.
 PHOTOGRAPHS = ("astronaut", "camera", "coffee", "chelsea", "gravel", "brick")
 BOX_CM = (60.0, 45.0, 50.0)
+#: Pillars that stand on the floor, near surfaces before far walls: x0, y0, x1, y1, height.
+PILLARS_CM = ((14.0, 11.0, 19.0, 16.0, 14.0), (40.0, 25.0, 46.0, 31.0, 22.0), (26.0, 34.0, 30.0, 38.0, 9.0))
 _TEXELS = 512
+#: How much of a surface one photograph covers, cm; a wall may stretch it a little.
+_PHOTOGRAPH_CM = 50.0
 
 
 @dataclass(frozen=True)
@@ -122,31 +127,56 @@ def render(
     n_rows = seen.shape[1]
     rays = torch.tensor(seen.reshape(3, -1), dtype=torch.float32)
     ray_length = rays.norm(dim=0)
-    box = torch.tensor(BOX_CM)
     out = np.empty((len(position), n_rows, n_columns), np.float32)
     chunk = max(1, 160_000 // rays.shape[1])  # intermediate arrays then stay in the processor's cache
     for i in range(0, len(position), chunk):
         origin = torch.tensor(position[i : i + chunk], dtype=torch.float32)[:, :, None]
         direction = torch.tensor(rotation[i : i + chunk], dtype=torch.float32) @ rays
-        forward = direction > 0
-        reach = (forward * box[:, None] - origin) / direction
-        reach = torch.where(direction.abs() < 1e-7, torch.inf, reach)  # runs along the plane
-        distance, axis = reach.min(dim=1)
-        hit = origin + distance[:, None] * direction
-        size = box[:, None]
-        portion = (hit / size).clamp(0, 1)
-        x, y, z = portion[:, 0], portion[:, 1], portion[:, 2]
-        u = torch.where(axis == 0, y, x)
-        v = torch.where(axis == 2, y, 1 - z)
-        chosen = axis[:, None]
-        face = 2 * axis + forward.gather(1, chosen)[:, 0]
-        along = direction.gather(1, chosen)[:, 0].abs() / ray_length
+        # A ray that runs along a plane is turned by an angle that no picture shows.
+        direction = torch.where(direction.abs() < 1e-7, 1e-7, direction)
+        face, distance, u, v, along = _first_hit(origin, direction)
         # A pixel covers `distance · ray_length / focal` cm across the ray and 1 / cos(incidence) times that
-        # along the wall; the level follows the geometric mean of the two.
-        footprint = distance * ray_length / camera.focal_px / along.clamp(min=0.05).sqrt()
-        level = torch.log2(footprint * (_TEXELS / 50.0)).clamp(0, last_level - 1e-3)
+        # along the surface; the level follows the geometric mean of the two.
+        footprint = distance * ray_length / camera.focal_px / (along / ray_length).clamp(min=0.05).sqrt()
+        level = torch.log2(footprint * (_TEXELS / _PHOTOGRAPH_CM)).clamp(0, last_level - 1e-3)
         low = level.long()
         near = _read_level(texels, starts, low, face, u, v)
         far = _read_level(texels, starts, low + 1, face, u, v)
         out[i : i + chunk] = torch.lerp(near, far, level - low).reshape(-1, n_rows, n_columns).numpy()
     return out
+
+
+def _first_hit(
+    origin: torch.Tensor, direction: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Which photograph each ray meets, how far off, where on it (u, v), and how squarely, (n, ray) each.
+
+    Parameters
+    ----------
+    origin : (n, 3, 1) tensor, cm, inside the box and outside the pillars
+    direction : (n, 3, ray) tensor, no part 0
+    """
+    forward = direction > 0
+    size = torch.tensor(BOX_CM)[:, None]
+    inverse = 1 / direction
+    distance, axis = ((forward * size - origin) * inverse).min(dim=1)
+    portion = ((origin + distance[:, None] * direction) / size).clamp(0, 1)
+    x, y, z = portion[:, 0], portion[:, 1], portion[:, 2]
+    u, v = torch.where(axis == 0, y, x), torch.where(axis == 2, y, 1 - z)
+    face = 2 * axis + forward.gather(1, axis[:, None])[:, 0]
+    level, going = direction[:, :2], forward[:, :2]
+    for number, (x0, y0, x1, y1, top) in enumerate(PILLARS_CM):
+        low, high = torch.tensor([[x0], [y0]]), torch.tensor([[x1], [y1]])
+        # Between which two distances a ray is between a pillar's walls. Eyes are lower than any pillar's
+        # top, so a ray that meets a pillar meets a wall of it first.
+        near, side = ((torch.where(going, low, high) - origin[:, :2]) * inverse[:, :2]).max(dim=1)
+        leave = ((torch.where(going, high, low) - origin[:, :2]) * inverse[:, :2]).amin(dim=1)
+        height = origin[:, 2] + near * direction[:, 2]
+        met = (near < leave) & (near > 0) & (near < distance) & (height < top)
+        across = torch.where(side == 0, origin[:, 1] + near * level[:, 1], origin[:, 0] + near * level[:, 0])
+        # Each pillar is papered with another part of a photograph, at the scale of the walls.
+        u = torch.where(met, across / _PHOTOGRAPH_CM, u)
+        v = torch.where(met, 0.2 * number + (top - height) / _PHOTOGRAPH_CM, v)
+        face = torch.where(met, (number + 3) % len(PHOTOGRAPHS), face)
+        distance, axis = torch.where(met, near, distance), torch.where(met, side, axis)
+    return face, distance, u, v, direction.gather(1, axis[:, None])[:, 0].abs()

@@ -12,7 +12,7 @@ from v1lib.session import BEHAVIOR_UNITS, read_netcdf
 from v1lib.simulate.arena import Camera, render
 from v1lib.simulate.kinematics import rotation_matrix
 from v1lib.simulate.neurons import STEP_S
-from v1lib.simulate.streams import at_times, camera_pose
+from v1lib.simulate.streams import at_times, camera_pose, measured_at
 
 
 def step_centers(motion: xr.Dataset) -> np.ndarray:
@@ -91,8 +91,12 @@ def true_movement(motion: xr.Dataset, camera: Camera) -> xr.Dataset:
         "yaw": yaw,
         "retinal_shift_x": shift_x,
         "retinal_shift_y": shift_y,
+        "retinal_shift_x_deg": np.rad2deg(np.arctan(shift_x / camera.focal_px)),
+        "retinal_shift_y_deg": np.rad2deg(np.arctan(shift_y / camera.focal_px)),
         "retinal_rotation": rotation,
     }
+    for name in ("head_measured", "eye_measured"):
+        true[name] = measured_at(motion, name, time).astype(np.int8)
     return xr.Dataset({name: ("step", values) for name, values in true.items()}, {"step": time})
 
 
@@ -110,7 +114,10 @@ def load_truth(path: str | Path) -> xr.Dataset:
         Over ``step`` (s from the start of the motion, camera clock; 60 a second): ``rate`` (step, unit) in
         Hz; ``speed``, ``pitch``, ``roll``, ``phi``, ``theta``, ``pupil`` as in a session, ``torsion``,
         ``yaw`` (deg), ``x_position``, ``y_position`` (cm); ``retinal_shift_x``, ``retinal_shift_y`` (px of
-        the head camera) and ``retinal_rotation`` (deg), see :func:`retinal_motion`. Over ``unit``: what
+        the head camera; the same in deg as ``retinal_shift_x_deg``, ``retinal_shift_y_deg``) and
+        ``retinal_rotation`` (deg), see :func:`retinal_motion`; ``head_measured``, ``eye_measured`` (1 or 0):
+        whether the instruments saw the movement. Over ``frame`` and ``field``: ``field_time``, the middle of
+        each exposure of the head camera in s from the start of the motion. Over ``unit``: what
         :func:`v1lib.simulate.neurons.plant_units` planted. Attributes: the clock and ``start_s``, the
         camera-clock time of step 0's start from t0 of the ephys.
 

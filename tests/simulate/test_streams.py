@@ -1,0 +1,107 @@
+"""What the instruments of the simulated mouse make of a movement that is known."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from v1lib.session import read_netcdf
+from v1lib.simulate.arena import camera_of, render
+from v1lib.simulate.kinematics import SAMPLE_RATE_HZ, rotation_matrix, simulate_motion
+from v1lib.simulate.streams import EXPOSURE_S, _expose, camera_pose, write_eye, write_imu, write_world
+
+
+def still(seconds=20.0, **changes):
+    """A mouse that stands still, but for `changes`: arrays over the motion's time."""
+    n = round(seconds * SAMPLE_RATE_HZ)
+    names = ("x", "y", "z", "speed", "yaw", "pitch", "roll", "theta", "phi", "torsion", "pupil")
+    rest = {name: np.zeros(n) for name in names}
+    rest |= {"x": np.full(n, 30.0), "y": np.full(n, 15.0), "z": np.full(n, 3.0), "pupil": np.full(n, 28.0)}
+    rest |= {name: np.ones(n, bool) for name in ("head_measured", "eye_measured")} | changes
+    return xr.Dataset(
+        {name: ("time", values) for name, values in rest.items()}, {"time": np.arange(n) / SAMPLE_RATE_HZ}
+    )
+
+
+def test_a_fast_head_smears_its_picture_as_the_exposure_says():
+    time = np.arange(6000) / SAMPLE_RATE_HZ
+    camera = camera_of((60, 80), 100.0)
+    turning = still(yaw=400.0 * time)
+    [seen] = _expose(turning, camera, np.array([5.0]), slice(None))
+    moments = 5.0 + EXPOSURE_S * (np.arange(200) + 0.5) / 200 - EXPOSURE_S / 2
+    expected = render(camera, *camera_pose(turning, moments)).mean(axis=0)
+    [sharp] = render(camera, *camera_pose(turning, np.array([5.0])))
+    assert np.abs(seen - expected).mean() < 0.2 * np.abs(sharp - expected).mean()
+
+
+def test_a_still_head_has_sharp_pictures():
+    camera = camera_of((30, 40), 100.0)
+    [seen] = _expose(still(), camera, np.array([5.0]), slice(None))
+    np.testing.assert_array_equal(seen, render(camera, *camera_pose(still(), np.array([5.0])))[0])
+
+
+def test_the_cameras_gain_drifts_slowly(tmp_path):
+    write_world(tmp_path / "w.nc", np.random.default_rng(0), still(120.0), camera_of((16, 20), 100.0))
+    bright = read_netcdf(tmp_path / "w.nc")["WORLD_video"].values.astype(float).mean(axis=(1, 2))
+    relative = bright / bright.mean() - 1
+    assert 0.01 < relative.std() < 0.08
+    assert np.corrcoef(relative[:-30], relative[30:])[0, 1] > 0.8  # a second later it is nearly the same
+
+
+def test_field_times_are_the_stamps_and_half_a_period_later(tmp_path):
+    fields = write_world(tmp_path / "w.nc", np.random.default_rng(0), still(), camera_of((16, 20), 100.0))
+    stamps = read_netcdf(tmp_path / "w.nc")["timestamps"].values
+    np.testing.assert_allclose(np.diff(fields, axis=1)[:, 0], 1 / 60, atol=1e-12)
+    np.testing.assert_allclose(stamps - stamps[0], fields[:, 0] - fields[0, 0], atol=1e-9)
+
+
+def test_an_eye_camera_loses_frames_and_blinks(tmp_path):
+    write_eye(tmp_path / "e.nc", np.random.default_rng(2), simulate_motion(np.random.default_rng(2), 300.0))
+    eye = read_netcdf(tmp_path / "e.nc")
+    steps = np.diff(eye["timestamps"].values) * 60
+    assert steps.max() > 1.5 and (steps > 1.5).mean() < 0.001
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-4)
+    blink = np.isnan(eye["REYE_ellipse_params"].values).all(axis=1)
+    assert 0.005 < blink.mean() < 0.1
+    likelihood = eye["REYE_pts"].values[:, 2::3]
+    assert likelihood[blink].max() < 0.6 < likelihood[~blink].min()
+
+
+def imu_of(folder, motion, seed=0):
+    write_imu(folder / "i.nc", np.random.default_rng(seed), motion, 0.0, 0.0)
+    data = read_netcdf(folder / "i.nc")["IMU_data"]
+    return {str(name): data.sel(channel=name).values for name in data["channel"].values}
+
+
+def test_an_accelerometer_feels_gravity_and_the_heads_own_acceleration(tmp_path):
+    time = np.arange(6000) / SAMPLE_RATE_HZ
+    swing = 30 + 1.0 * np.sin(2 * np.pi * 2.0 * time)  # 1 cm at 2 Hz: (4π)² cm/s², 0.161 g
+    channels = imu_of(tmp_path, still(x=swing))
+    # The clocks agree here, so sample k is sample k of the motion.
+    part = slice(300, 5700)
+    felt = channels["acc_x"][part] - channels["acc_x"][part].mean()
+    expected = -((4 * np.pi) ** 2) / 981 * np.sin(2 * np.pi * 2.0 * time)[part]
+    slope = (felt @ expected) / (expected @ expected)
+    assert slope == pytest.approx(np.exp(-0.5 * (4 * np.pi * 0.02) ** 2), abs=0.03)  # smoothed over 20 ms
+    assert channels["acc_z"].mean() == pytest.approx(1.0, abs=0.02)
+
+
+def test_sensors_have_constant_errors_and_noise(tmp_path):
+    errors = [imu_of(tmp_path, still(), seed)["gyro_z"] for seed in range(8)]
+    assert 0.1 < np.std([one.mean() for one in errors]) < 1.5
+    assert np.mean([np.diff(one).std() for one in errors]) == pytest.approx(1.5 * np.sqrt(2), rel=0.05)
+
+
+def test_a_gyroscope_reads_no_more_than_its_range(tmp_path):
+    time = np.arange(6000) / SAMPLE_RATE_HZ
+    fast = np.where((time > 5) & (time < 5.2), 1500 * (time - 5), 0) + np.where(time >= 5.2, 300.0, 0)
+    assert np.abs(imu_of(tmp_path, still(yaw=fast))["gyro_z"]).max() == 1000.0
+
+
+def test_the_raw_voltages_are_those_of_the_values(tmp_path):
+    channels = imu_of(tmp_path, simulate_motion(np.random.default_rng(1), 20.0))
+    np.testing.assert_allclose((channels["acc_y_raw"] - 2.9) * 1.6, channels["acc_y"], atol=1e-12)
+    np.testing.assert_allclose((channels["gyro_z_raw"] - 2.5) * 400, channels["gyro_z"], atol=1e-9)
+
+
+def test_the_rotation_of_a_standing_head_is_the_identity():
+    np.testing.assert_array_equal(rotation_matrix(np.zeros(1), np.zeros(1), np.zeros(1))[0], np.eye(3))
