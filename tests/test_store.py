@@ -332,7 +332,8 @@ def test_the_source_hash_is_of_all_the_source(tmp_path, monkeypatch):
         (tmp_path / name).write_text(text)
         hashes.append(store.source_hash.__wrapped__())
     assert len(set(hashes)) == 4
-    (tmp_path / "plots.py").write_text("figures")
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "model.py").write_text("figures")
     assert store.source_hash.__wrapped__() == hashes[-1]
 
 

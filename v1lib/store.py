@@ -57,7 +57,7 @@ def source_hash() -> str:
     """sha256 of the Python source of v1lib, but for the figures, on which nothing kept depends."""
     root = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(set(root.rglob("*.py")) - {root / "plots.py"}):
+    for path in sorted(set(root.rglob("*.py")) - set((root / "plots").rglob("*.py"))):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

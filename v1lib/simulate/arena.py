@@ -59,9 +59,9 @@ def camera_of(shape: tuple[int, int], field_of_view_deg: float) -> Camera:
 
 
 @lru_cache(maxsize=1)
-def _pyramid() -> tuple[torch.Tensor, torch.Tensor, int]:
-    """All photographs at all levels in one flat tensor, where each level starts, and the last level."""
-    photographs = []
+def photographs() -> np.ndarray:
+    """The photographs on the walls, in the order of :data:`PHOTOGRAPHS`, (6, 512, 512), brightness 0 to 1."""
+    made = []
     for name in PHOTOGRAPHS:
         with warnings.catch_warnings():
             # Loading one imports a downloader whose progress bar asks for widgets inside a notebook.
@@ -70,8 +70,14 @@ def _pyramid() -> tuple[torch.Tensor, torch.Tensor, int]:
         grey = rgb2gray(image) if image.ndim == 3 else image / 255.0
         grey = resize(grey, (_TEXELS, _TEXELS), anti_aliasing=True)
         # Equal mean and contrast, so that no wall is told from another by its brightness alone.
-        photographs.append(np.clip(0.5 + 0.22 * (grey - grey.mean()) / grey.std(), 0, 1))
-    level = torch.tensor(np.stack(photographs), dtype=torch.float32)
+        made.append(np.clip(0.5 + 0.22 * (grey - grey.mean()) / grey.std(), 0, 1))
+    return np.stack(made)
+
+
+@lru_cache(maxsize=1)
+def _pyramid() -> tuple[torch.Tensor, torch.Tensor, int]:
+    """All photographs at all levels in one flat tensor, where each level starts, and the last level."""
+    level = torch.tensor(photographs(), dtype=torch.float32)
     levels, starts, at = [], [], 0
     while True:
         starts.append(at)

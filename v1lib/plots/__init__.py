@@ -1,0 +1,67 @@
+"""The book's figures, in one style, by the parts of the book."""
+
+from v1lib.plots.model import (
+    plot_differences,
+    plot_fusion,
+    plot_gaze_correction,
+    plot_histories,
+    plot_learned_shift,
+    plot_maps,
+    plot_model_scores,
+)
+from v1lib.plots.real import (
+    plot_against_ceiling,
+    plot_grating,
+    plot_head_tilt,
+    plot_repeats,
+    plot_trial_scores,
+    plot_two_pupils,
+)
+from v1lib.plots.recorded import (
+    plot_against_truth,
+    plot_behavior,
+    plot_clock_errors,
+    plot_eye_against_head,
+    plot_gaze,
+    plot_lags,
+    plot_leaks,
+    plot_pictures,
+    plot_receptive_fields,
+    plot_spectra,
+    plot_splits,
+    plot_streams,
+    plot_units_by_condition,
+)
+from v1lib.plots.style import COLORS, SIGNED_MAP, use_style
+
+__all__ = [
+    "COLORS",
+    "SIGNED_MAP",
+    "plot_against_ceiling",
+    "plot_against_truth",
+    "plot_behavior",
+    "plot_clock_errors",
+    "plot_differences",
+    "plot_eye_against_head",
+    "plot_fusion",
+    "plot_gaze",
+    "plot_gaze_correction",
+    "plot_grating",
+    "plot_head_tilt",
+    "plot_histories",
+    "plot_lags",
+    "plot_leaks",
+    "plot_learned_shift",
+    "plot_maps",
+    "plot_model_scores",
+    "plot_pictures",
+    "plot_receptive_fields",
+    "plot_repeats",
+    "plot_spectra",
+    "plot_splits",
+    "plot_streams",
+    "plot_trial_scores",
+    "plot_two_pupils",
+    "plot_units_by_condition",
+    "use_style",
+]

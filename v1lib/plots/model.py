@@ -1,0 +1,219 @@
+"""Figures of the model of V1: its parts, its training, its scores."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from v1lib.plots.style import COLORS, SIGNED_MAP, angle_ticks
+
+#: What the four models of one session are drawn in: entry of COLORS and marker by the model's name.
+MODEL_STYLES = {
+    "full": ("joint", "o"),
+    "vision only": ("vision", "s"),
+    "behaviour only": ("behavior", "^"),
+    "no shifter": ("joint", "D"),
+}
+
+
+def plot_gaze_correction(
+    pictures: dict[str, np.ndarray], titles: list[str], field_of_view_deg: float
+) -> Figure:
+    """Frames on their way to the retina: one row a kind of picture, one column a bin, grey by one scale.
+
+    Parameters
+    ----------
+    pictures : dict of (bin, y, x) arrays
+        By the row's label; standard deviations of the training frames.
+    titles : list of str
+        One a bin.
+    field_of_view_deg : float
+        Width of a picture.
+    """
+    size = (6.8, 1.15 * len(pictures) + 0.5)
+    fig, axes = plt.subplots(len(pictures), len(titles), figsize=size, sharex=True, sharey=True)
+    for row, (name, stack) in zip(axes, pictures.items(), strict=True):
+        for ax, picture in zip(row, stack, strict=True):
+            ax.imshow(picture, cmap="gray", vmin=-2, vmax=2)
+            ax.axhline((picture.shape[0] - 1) / 2, color="white", lw=0.7)
+            ax.axvline((picture.shape[1] - 1) / 2, color="white", lw=0.7)
+            angle_ticks(ax, picture.shape, field_of_view_deg)
+            ax.tick_params(labelsize="x-small")
+            ax.set_xlabel("")
+        row[0].set_ylabel(f"{name}\n(deg)", fontsize="small")
+    for top, bottom, title in zip(axes[0], axes[-1], titles, strict=True):
+        top.set_title(title, fontsize="small")
+        bottom.set_xlabel("deg")
+    fig.tight_layout(h_pad=0.3, w_pad=0.3)
+    return fig
+
+
+def plot_maps(frame: np.ndarray, maps: np.ndarray, kernels: np.ndarray, shown: int = 6) -> Figure:
+    """A frame, and what the first kernels make of it: kernel above, map below.
+
+    Parameters
+    ----------
+    frame : (y, x) array
+    maps : (channel, map_y, map_x) array
+    kernels : (channel, y, x) array
+    shown : int
+        Channels with the strongest maps that are drawn.
+    """
+    strongest = np.argsort(-maps.std(axis=(1, 2)))[:shown]
+    fig = plt.figure(figsize=(6.8, 2.0))
+    grid = fig.add_gridspec(2, shown + 2)
+    ax = fig.add_subplot(grid[:, :2])
+    ax.imshow(frame, cmap="gray", vmin=-2, vmax=2)
+    ax.set(xticks=[], yticks=[], xlabel="shifted frame")
+    for column, channel in enumerate(strongest, start=2):
+        above, below = fig.add_subplot(grid[0, column]), fig.add_subplot(grid[1, column])
+        reach = np.abs(kernels[channel]).max()
+        above.imshow(kernels[channel], cmap=SIGNED_MAP, vmin=-reach, vmax=reach)
+        below.imshow(maps[channel], cmap="gray", vmin=0, vmax=np.quantile(maps[channel], 0.99))
+        for panel in (above, below):
+            panel.set(xticks=[], yticks=[])
+        if column == 2:
+            above.set_ylabel("kernel")
+            below.set_ylabel("map")
+    fig.tight_layout(w_pad=0.4)
+    return fig
+
+
+def plot_fusion(time: np.ndarray, parts: dict[str, np.ndarray], rates: dict[str, np.ndarray]) -> Figure:
+    """One unit over some seconds: what sees, what behaves, their product, and the rate beside the counts.
+
+    Parameters
+    ----------
+    time : (bin,) array, s
+    parts : dict with ``v``, ``b`` and ``vb``
+    rates : dict with ``counts``, ``predicted`` and ``true``, spikes a bin
+    """
+    fig, axes = plt.subplots(
+        4, 1, figsize=(6.8, 4.6), sharex=True, gridspec_kw={"height_ratios": [1, 1, 1, 1.6]}
+    )
+    for ax, (name, label, color) in zip(
+        axes, (("v", "v", "vision"), ("b", "b", "behavior"), ("vb", "v·b", "joint")), strict=False
+    ):
+        ax.plot(time, parts[name], color=COLORS[color], lw=1.2)
+        ax.axhline(0, color=COLORS["chance"], lw=0.8, ls=":")
+        ax.set(ylabel=label)
+    last = axes[-1]
+    last.vlines(time, 0, rates["counts"], color=COLORS["chance"], lw=1.5, label="spikes counted")
+    last.plot(time, rates["true"], color=COLORS["planted"], lw=1.2, ls="--", label="true rate")
+    last.plot(time, rates["predicted"], color=COLORS["joint"], lw=1.6, label="predicted rate")
+    last.legend(loc="upper right", fontsize="small", ncols=3, bbox_to_anchor=(1, 1.28))
+    last.set(xlabel="time (s)", ylabel="spikes a bin", xlim=(time[0], time[-1]), ylim=(0, None))
+    fig.align_ylabels(axes)
+    fig.tight_layout(h_pad=0.3)
+    return fig
+
+
+def plot_histories(histories: dict[str, pd.DataFrame]) -> Figure:
+    """Training (thin, dashed) and validation loss by epoch; one panel a model, the best epoch marked."""
+    fig, axes = plt.subplots(1, len(histories), figsize=(6.8, 2.5), sharey=True)
+    for ax, (name, history) in zip(axes, histories.items(), strict=True):
+        color, best = COLORS[MODEL_STYLES[name][0]], history["validation_loss"].idxmin()
+        ax.plot(history["train_loss"], color=color, lw=1, ls="--")
+        ax.plot(history["validation_loss"], color=color, lw=1.8)
+        ax.plot(best, history["validation_loss"][best], "o", color=color, mec="white", ms=7)
+        ax.set_title(name, fontsize="small")
+        ax.set(xlabel="epoch")
+    axes[0].set(ylabel="loss (nats a bin and unit)")
+    axes[0].set_title("full (dashed: training)", fontsize="small")
+    fig.tight_layout(w_pad=0.4)
+    return fig
+
+
+def plot_model_scores(scores: dict[str, xr.Dataset], seed: int = 0) -> Figure:
+    """Raw and smoothed r of each model: points are units, bars the mean's interval, dashed the oracle.
+
+    Parameters
+    ----------
+    scores : dict
+        By the model's name (:data:`MODEL_STYLES`): results of :func:`v1lib.score.score` with a truth.
+    seed : int
+        Only spreads points that would lie on each other.
+    """
+    fig, axes = plt.subplots(1, 2, figsize=(6.8, 2.8), sharex=True, sharey=True)
+    names = list(scores)[::-1]
+    rng = np.random.default_rng(seed)
+    for ax, metric, label in zip(axes, ("r", "r_smooth"), ("raw r", "smoothed r (2 s)"), strict=True):
+        for row, name in enumerate(names):
+            score, (kind, marker) = scores[name], MODEL_STYLES[name]
+            color = COLORS[kind]
+            spread = row + rng.uniform(-0.22, 0.22, score.sizes["unit"])
+            ax.plot(score[metric], spread, ".", ms=4, color=color, alpha=0.35)
+            ax.hlines(row, *score[f"mean_{metric}_interval"].values, color=color, lw=3)
+            face = "white" if name == "no shifter" else color
+            ax.plot(score[f"mean_{metric}"], row, marker, ms=7, color=face, mec=color)
+        oracle = float(scores[names[0]][f"mean_oracle_{metric}"])
+        ax.axvline(oracle, color=COLORS["ceiling"], lw=1.2, ls="--")
+        ax.text(
+            oracle - 0.02, len(names) - 0.45, "oracle", ha="right", fontsize="small", color=COLORS["ceiling"]
+        )
+        ax.axvline(0, color=COLORS["chance"], lw=1, ls=":")
+        ax.set(yticks=range(len(names)), yticklabels=names, ylim=(-0.5, len(names) - 0.2), xlabel=label)
+    axes[0].set(xlim=(-0.1, 1.0))
+    fig.tight_layout()
+    return fig
+
+
+def plot_differences(differences: dict[str, xr.Dataset]) -> Figure:
+    """Difference of raw r, full model minus another: points are units, bars the mean's interval."""
+    fig, ax = plt.subplots(figsize=(6.8, 0.8 + 0.5 * len(differences)))
+    rng = np.random.default_rng(0)
+    names = list(differences)[::-1]
+    for row, name in enumerate(names):
+        one = differences[name]
+        spread = row + rng.uniform(-0.2, 0.2, one.sizes["unit"])
+        ax.plot(one["difference"], spread, "o", ms=3, color=COLORS["unit"], alpha=0.6)
+        ax.hlines(row, *one["mean_difference_interval"].values, color=COLORS["mean"], lw=3)
+        ax.plot(one["mean_difference"], row, "D", ms=6, color=COLORS["mean"], mec="white")
+    ax.axvline(0, color=COLORS["chance"], lw=1.2, ls=":")
+    ax.set(
+        yticks=range(len(names)),
+        yticklabels=[f"minus {name}" for name in names],
+        ylim=(-0.5, len(names) - 0.5),
+    )
+    ax.set(xlabel="raw r of the full model minus raw r of another")
+    fig.tight_layout()
+    return fig
+
+
+def plot_learned_shift(learned: xr.Dataset, truth: xr.Dataset) -> Figure:
+    """The shifter's output against the true movement of the retinal image, each bin a point.
+
+    Parameters
+    ----------
+    learned : xarray.Dataset
+        From :func:`v1lib.interpret.inside.learned_shift`.
+    truth : xarray.Dataset
+        From :func:`v1lib.simulate.bin_truth`.
+    """
+    panels = (
+        ("shift_x", "px to the right", 9),
+        ("shift_y", "px downwards", 9),
+        ("rotation", "deg clockwise", 22),
+    )
+    fig, axes = plt.subplots(1, 3, figsize=(6.8, 2.6))
+    for ax, (name, unit, reach) in zip(axes, panels, strict=True):
+        ax.plot(
+            truth[f"retinal_{name}"],
+            learned[name],
+            ".",
+            ms=1.2,
+            alpha=0.2,
+            color=COLORS["joint"],
+            rasterized=True,
+        )
+        ax.axline((0, 0), slope=1, color=COLORS["planted"], lw=1, ls="--")
+        ax.set(xlabel=f"true ({unit})", xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        ax.set_title(
+            {"shift_x": "sideways", "shift_y": "up and down", "rotation": "rotation"}[name], fontsize="small"
+        )
+    axes[0].set(ylabel="learned")
+    fig.tight_layout(w_pad=0.5)
+    return fig

@@ -1,0 +1,291 @@
+"""Figures of what was recorded: streams, clocks, fields, the data set and its leaks."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+
+from v1lib.align import ClockFit, eye_of
+from v1lib.plots.style import COLORS, SIGNED_MAP, angle_ticks, mean_bar
+from v1lib.recording import Recording
+from v1lib.session import BEHAVIOR_UNITS
+from v1lib.splits import Splits
+
+
+def plot_streams(recording: Recording, start: float, seconds: float) -> Figure:
+    """Some seconds of every stream of a recording, each on its own clock's time stamps (s from t0)."""
+    eye, imu, top = eye_of(recording), recording.imu, recording.top
+    ratios = [1.9, 1, 1, 1, 1, 1, 2]
+    fig, axes = plt.subplots(7, 1, figsize=(6.8, 7.0), gridspec_kw={"height_ratios": ratios})
+    time = recording.world["time"].values
+    shown = np.searchsorted(time, start + seconds * (np.arange(4) + 0.5) / 4)
+    framed = np.pad(recording.world["video"][shown].values, ((0, 0), (0, 0), (1, 1)), constant_values=255)
+    strip = np.concatenate(list(framed), axis=1)
+    axes[0].imshow(strip, cmap="gray", vmin=0, vmax=255, aspect="auto", extent=(0, seconds, 0, 1))
+    axes[0].set(yticks=[], ylabel="head\ncamera")
+    axes[0].spines["left"].set_visible(False)
+    traces = [
+        ("yaw rate\n(deg/s)", imu["time"], imu["gyro"].sel(axis="up"), "behavior"),
+        ("theta\n(deg)", eye["time"], eye["theta"], "behavior"),
+        ("phi\n(deg)", eye["time"], eye["phi"], "behavior"),
+        ("speed\n(cm/s)", top["time"], top["speed"], "behavior"),
+        ("pupil\n(px)", eye["time"], eye["pupil"], "behavior"),
+    ]
+    for ax, (label, at, values, color) in zip(axes[1:6], traces, strict=True):
+        inside = (at.values >= start) & (at.values < start + seconds)
+        ax.plot(at.values[inside] - start, values.values[inside], color=COLORS[color], lw=1)
+        ax.set(ylabel=label)
+    for row, unit in enumerate(recording.spikes.keys()):
+        spikes = recording.spikes[unit].t
+        spikes = spikes[(spikes >= start) & (spikes < start + seconds)] - start
+        axes[6].plot(spikes, np.full(spikes.size, row), "|", ms=4, mew=0.8, color="black")
+    axes[6].set(
+        ylabel="units", yticks=[0, len(recording.spikes) - 1], xlabel="time stamp (s from the start shown)"
+    )
+    for ax in axes:
+        ax.set_xlim(0, seconds)
+        if ax is not axes[6]:
+            ax.set_xticks([])
+            ax.spines["bottom"].set_visible(False)
+    fig.align_ylabels()
+    fig.tight_layout(h_pad=0.3)
+    return fig
+
+
+def plot_pictures(pictures: dict[str, np.ndarray]) -> Figure:
+    """Pictures (y, x) side by side under their names, grey levels 0 to 255."""
+    fig, axes = plt.subplots(1, len(pictures), figsize=(6.8, 6.8 / len(pictures) * 0.85))
+    for ax, (name, picture) in zip(axes, pictures.items(), strict=True):
+        ax.imshow(picture, cmap="gray", vmin=0, vmax=255)
+        ax.set(title=name, xticks=[], yticks=[])
+    fig.tight_layout()
+    return fig
+
+
+def plot_gaze(time: np.ndarray, traces: dict[str, np.ndarray], rates: np.ndarray, eye: np.ndarray) -> Figure:
+    """Head, eye and gaze over some seconds, and how fast head and eye move.
+
+    Parameters
+    ----------
+    time : (n,) array
+        s.
+    traces : dict
+        ``head``, ``eye`` and ``gaze``, their sum, (n,) in deg.
+    rates, eye : arrays
+        Yaw rate of the head and velocity of the eye over the whole recording, deg/s.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(6.8, 2.9), gridspec_kw={"width_ratios": [1.9, 1]})
+    styles = {"head": (COLORS["ceiling"], "--"), "eye": (COLORS["behavior"], "-"), "gaze": ("black", "-")}
+    for name, values in traces.items():
+        color, line = styles[name]
+        left.plot(time, values, color=color, ls=line, lw=2 if name == "gaze" else 1.2)
+        left.annotate(
+            f" {name}",
+            (time[-1], values[-1]),
+            color=color,
+            va="center",
+            fontsize="small",
+            annotation_clip=False,
+        )
+    left.set(xlabel="time (s)", ylabel="to the animal's left (deg)", xlim=(time[0], time[-1]))
+    edges = np.arange(-500, 501, 20.0)
+    middle = 0.5 * (edges[1:] + edges[:-1])
+    for values, name in ((rates, "head"), (eye, "eye")):
+        density = np.histogram(values[np.isfinite(values)], edges, density=True)[0]
+        density = np.where(density > 0, density, np.nan)
+        right.plot(middle, density, color=styles[name][0], ls=styles[name][1], lw=1.3, label=name)
+    spread = np.nanstd(rates)
+    normal = np.exp(-0.5 * (middle / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
+    right.plot(middle, normal, color=COLORS["chance"], ls=":", lw=1.3, label="normal")
+    right.set(xlabel="velocity (deg/s)", ylabel="density (s/deg)", yscale="log", ylim=(1e-6, 0.1))
+    right.legend(fontsize="x-small", loc="upper right", handlelength=1.4)
+    fig.tight_layout()
+    return fig
+
+
+def plot_spectra(spectra: dict[str, xr.DataArray]) -> Figure:
+    """Power of pictures by spatial frequency, each scaled to 1 at its lowest, beside 1 / frequency²."""
+    fig, ax = plt.subplots(figsize=(4.6, 3.2))
+    looks = [(COLORS["vision"], "o-"), (COLORS["ceiling"], "s--"), (COLORS["average"], "^-.")]
+    for (name, spectrum), (color, look) in zip(spectra.items(), looks, strict=False):
+        at = spectrum["frequency"].values
+        ax.loglog(at, spectrum / spectrum[0], look, color=color, ms=3.5, lw=1.2, label=name)
+    at = np.array([0.04, 0.5])
+    ax.loglog(at, (at / at[0]) ** -2, color=COLORS["chance"], ls=":", lw=1.3, label="1 / frequency²")
+    ax.set(xlabel="spatial frequency (cycles/px)", ylabel="power (relative)")
+    ax.legend(fontsize="small")
+    fig.tight_layout()
+    return fig
+
+
+def plot_against_truth(estimates: dict[str, np.ndarray], truth: np.ndarray, unit: str, lim: tuple) -> Figure:
+    """Estimates of one quantity against its planted value, one panel an estimate, the same limits in all."""
+    fig, axes = plt.subplots(1, len(estimates), figsize=(6.8, 3.3), sharex=True, sharey=True)
+    for ax, (name, estimate) in zip(axes, estimates.items(), strict=True):
+        ax.plot(truth, estimate, ".", ms=1.5, alpha=0.25, color=COLORS["behavior"], rasterized=True)
+        ax.axline((0, 0), slope=1, color=COLORS["planted"], lw=1, ls="--")
+        ax.set(title=name, xlabel=f"true ({unit})", xlim=lim, ylim=lim, aspect="equal")
+    axes[0].set(ylabel=f"estimated ({unit})")
+    fig.tight_layout()
+    return fig
+
+
+def plot_eye_against_head(
+    windows: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
+) -> Figure:
+    """Eye velocity and minus head velocity (deg/s) by their time stamps; one panel a window.
+
+    Parameters
+    ----------
+    windows : dict
+        By the panel's title: eye time, eye velocity, gyro time, minus gyro (s and deg/s).
+    """
+    fig, axes = plt.subplots(len(windows), 1, figsize=(6.8, 1.7 * len(windows)), sharey=True)
+    for ax, (title, (eye_time, eye, gyro_time, gyro)) in zip(axes, windows.items(), strict=True):
+        ax.plot(
+            gyro_time, gyro, color=COLORS["ceiling"], lw=1.6, label="minus the head's yaw rate (ephys clock)"
+        )
+        ax.plot(eye_time, eye, color=COLORS["behavior"], lw=1.2, label="the eye's velocity (camera clock)")
+        ax.set_title(title, loc="left", fontsize="small")
+        ax.set(ylabel="deg/s", xlim=(gyro_time[0], gyro_time[-1]), ylim=(-320, 320))
+    axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.08), fontsize="small", ncols=2)
+    axes[-1].set(xlabel="time stamp (s)")
+    fig.tight_layout()
+    return fig
+
+
+def plot_receptive_fields(fields: dict[str, np.ndarray], field_of_view_deg: float) -> Figure:
+    """Fields (y, x) of one unit side by side, each scaled to its own extreme; red: light excites."""
+    fig, axes = plt.subplots(1, len(fields), figsize=(6.8, 2.0), sharey=True)
+    for ax, (name, field) in zip(axes, fields.items(), strict=True):
+        reach = np.abs(field).max()
+        ax.imshow(field, cmap=SIGNED_MAP, vmin=-reach, vmax=reach)
+        ax.set_title(name, fontsize="small")
+        angle_ticks(ax, field.shape, field_of_view_deg)
+    axes[0].set(ylabel="deg")
+    fig.tight_layout()
+    return fig
+
+
+def plot_lags(centers: np.ndarray, lags: np.ndarray, fitted: ClockFit, planted: ClockFit) -> Figure:
+    """Lag of each one-minute window (points), the fitted clock (line) and the planted one (dashed), ms."""
+    fig, ax = plt.subplots(figsize=(5.6, 3.0))
+    ax.plot(centers / 60, 1000 * lags, "o", ms=4, color=COLORS["behavior"])
+    for clock, color, line in ((fitted, COLORS["behavior"], "-"), (planted, COLORS["planted"], "--")):
+        ax.plot(centers / 60, 1000 * (clock.to_ephys(centers) - centers), color=color, lw=1.3, ls=line)
+    ax.set(xlabel="time on the camera clock (min)", ylabel="ephys clock ahead by (ms)", ylim=(0, None))
+    fig.tight_layout()
+    return fig
+
+
+def plot_clock_errors(errors: pd.DataFrame) -> Figure:
+    """Errors of offset (ms) and drift (ppm) of many recordings with their 95 % intervals, one row each."""
+    fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.2), sharey=True)
+    rows = np.arange(len(errors))
+    for ax, name, unit in zip(axes, ("offset", "drift"), ("ms", "ppm"), strict=True):
+        ax.errorbar(
+            errors[f"{name}_error"],
+            rows,
+            xerr=1.96 * errors[f"{name}_se"],
+            fmt="o",
+            ms=3.5,
+            lw=1,
+            color=COLORS["behavior"],
+        )
+        ax.axvline(0, color=COLORS["planted"], lw=1, ls="--")
+        reach = 1.1 * float((errors[f"{name}_error"].abs() + 2 * errors[f"{name}_se"]).max())
+        ax.set(xlabel=f"{name}, estimated minus planted ({unit})", xlim=(-reach, reach))
+    axes[0].set(ylabel="recording", yticks=[0, len(errors) - 1])
+    fig.tight_layout()
+    return fig
+
+
+def plot_units_by_condition(values: dict[str, np.ndarray], ylabel: str) -> Figure:
+    """One value a unit under several conditions: points for units, thin lines join them, bars are means."""
+    fig, ax = plt.subplots(figsize=(5.6, 3.0))
+    table = np.stack(list(values.values()))
+    places = np.arange(len(table))
+    ax.plot(places, table, "o-", ms=3, color=COLORS["unit"], lw=0.5, alpha=0.6)
+    for place, row in enumerate(table):
+        mean_bar(ax, place, row)
+    ax.axhline(0, color=COLORS["chance"], lw=1, ls=":")
+    ax.set(xticks=places, xticklabels=list(values), ylabel=ylabel, xlim=(-0.4, len(table) - 0.6))
+    fig.tight_layout()
+    return fig
+
+
+def plot_leaks(scores: dict[str, dict[str, np.ndarray]]) -> Figure:
+    """r of a copying predictor, a value a unit: one panel a kind of r, one column a case.
+
+    Parameters
+    ----------
+    scores : dict of dict
+        By kind of r, then by case; a case whose r is not defined (NaN) says so in its column.
+    """
+    fig, axes = plt.subplots(1, len(scores), figsize=(6.8, 3.0), sharey=True)
+    rng = np.random.default_rng(0)
+    for ax, (kind, cases) in zip(axes, scores.items(), strict=True):
+        for place, row in enumerate(cases.values()):
+            if np.isnan(row).all():
+                ax.text(place, 0.04, "no r:\na constant", ha="center", fontsize="x-small")
+                continue
+            spread = place + rng.uniform(-0.15, 0.15, row.size)
+            ax.plot(spread, row, "o", ms=3, color=COLORS["unit"], alpha=0.6)
+            mean_bar(ax, place, row)
+        ax.axhline(0, color=COLORS["chance"], lw=1, ls=":")
+        ax.set(xticks=range(len(cases)), title=kind, xlim=(-0.6, len(cases) - 0.4))
+        ax.set_xticklabels([case.replace(", ", "\n") for case in cases], fontsize="x-small")
+    axes[0].set(ylabel="r of a copy of other bins")
+    fig.tight_layout()
+    return fig
+
+
+def plot_splits(splits: dict[str, Splits], bin_width_s: float) -> Figure:
+    """Which time belongs to which part, one row a protocol."""
+    fig, ax = plt.subplots(figsize=(6.8, 0.7 + 0.5 * len(splits)))
+    parts = ("train", "validation", "test")
+    for row, one in enumerate(splits.values()):
+        for part in parts:
+            spans = [(a * bin_width_s / 60, (b - a) * bin_width_s / 60) for a, b in one.ranges(part)]
+            ax.broken_barh(spans, (row - 0.35, 0.7), facecolor=COLORS[part], lw=0)
+    for part in parts:
+        ax.plot([], [], "s", color=COLORS[part], label=part)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.55 / len(splits)), ncols=3, fontsize="small")
+    ax.set(
+        yticks=range(len(splits)),
+        yticklabels=list(splits),
+        xlabel="time (min)",
+        ylim=(len(splits) - 0.5, -0.5),
+    )
+    ax.spines["left"].set_visible(False)
+    fig.tight_layout()
+    return fig
+
+
+def plot_behavior(session: xr.Dataset, seconds: float = 60.0) -> Figure:
+    """Each behaviour variable over some seconds, and its distribution over the session."""
+    names = [str(name) for name in session["variable"].values]
+    fig, axes = plt.subplots(
+        len(names), 2, figsize=(6.8, 1.05 * len(names)), gridspec_kw={"width_ratios": [4, 1]}, sharey="row"
+    )
+    shown = session["time"].values < seconds
+    for (trace, histogram), name in zip(axes, names, strict=True):
+        values = session["behavior"].sel(variable=name).values
+        trace.plot(session["time"].values[shown], values[shown], color=COLORS["behavior"], lw=0.9)
+        histogram.hist(
+            values[np.isfinite(values)], bins=40, orientation="horizontal", color=COLORS["behavior"]
+        )
+        unit = session.attrs.get("pupil_unit", "px") if name == "pupil" else BEHAVIOR_UNITS[name]
+        trace.set(ylabel=f"{name}\n({unit})", xlim=(0, seconds))
+        histogram.set(xticks=[])
+        for ax in (trace, histogram):
+            if name != names[-1]:
+                ax.tick_params(labelbottom=False)
+    axes[-1, 0].set(xlabel="time (s)")
+    axes[-1, 1].set(xlabel="bins")
+    fig.align_ylabels(axes[:, 0])
+    fig.tight_layout(h_pad=0.4)
+    return fig
