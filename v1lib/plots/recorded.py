@@ -289,3 +289,42 @@ def plot_behavior(session: xr.Dataset, seconds: float = 60.0) -> Figure:
     fig.align_ylabels(axes[:, 0])
     fig.tight_layout(h_pad=0.4)
     return fig
+
+
+def plot_planted(truth: xr.Dataset) -> Figure:
+    """How behaviour variables go together, and which of them each planted unit depends on.
+
+    Parameters
+    ----------
+    truth : xarray.Dataset
+        From :func:`v1lib.simulate.load_truth`.
+    """
+    names = [str(name) for name in truth["variable"].values]
+    n_units, places = truth.sizes["unit"], np.arange(len(names))
+    fig, (left, right) = plt.subplots(
+        1, 2, figsize=(6.8, 1.4 + 0.14 * n_units), gridspec_kw={"width_ratios": [1, 1.15]}
+    )
+    correlation = truth["behavior_correlation"].values
+    left.imshow(correlation, cmap=SIGNED_MAP, vmin=-1, vmax=1)
+    for row in places:
+        for column in places:
+            value = correlation[row, column]
+            dark = "white" if abs(value) > 0.6 else "black"
+            left.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize="x-small", color=dark)
+    left.set(xticks=places, yticks=places, yticklabels=names)
+    left.set_xticklabels(names, rotation=45, ha="right")
+    left.set_title("correlation", fontsize="small")
+    rows = np.arange(n_units)
+    for kind, marker, shift in (("gain_weight", "o", -0.17), ("offset_weight", "s", 0.17)):
+        unit, variable = np.nonzero(truth[kind].values)
+        weights = truth[kind].values[unit, variable]
+        look = {"cmap": SIGNED_MAP, "vmin": -1, "vmax": 1, "edgecolor": "black", "linewidth": 0.5}
+        right.scatter(variable + shift, unit, c=weights, marker=marker, s=26, **look)
+    right.set(xticks=places, yticks=rows, ylim=(n_units - 0.5, -0.5), xlim=(-0.5, len(names) - 0.5))
+    right.set_xticklabels(names, rotation=45, ha="right")
+    right.set_yticklabels(truth["formula"].values, fontsize="xx-small")
+    right.grid(color=COLORS["train"], lw=0.4)
+    right.set_axisbelow(True)
+    right.set_title("gain (circle) and offset (square)", fontsize="small")
+    fig.tight_layout()
+    return fig
