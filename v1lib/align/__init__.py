@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.metadata import version
 
 import numpy as np
@@ -14,6 +13,7 @@ from v1lib.align.clocks import ClockFit, estimate_clock, windowed_lags
 from v1lib.align.eye import EyeCamera, calibrate_camera, eye_angles
 from v1lib.align.head import head_tilt
 from v1lib.errors import InputError
+from v1lib.fingerprint import sha256
 from v1lib.recording import Recording
 from v1lib.session import BEHAVIOR_UNITS, SCHEMA_VERSION, validate_session
 
@@ -21,6 +21,8 @@ __all__ = ["ClockFit", "align", "estimate_clock", "eye_of", "windowed_lags"]
 
 #: No mouse in the arena runs faster; what is faster is a tracking error of the camera above, cm/s.
 FASTEST_SPEED = 25.0
+#: Streams that run together through this part of the longest of them, or less, are refused.
+LEAST_TOGETHER = 0.5
 
 
 def align(
@@ -57,8 +59,11 @@ def align(
     -----
     A spike or a sample on an edge belongs to the later bin. Behaviour is the mean of the samples measured
     in a bin, NaN where none was. Speeds above 25 cm/s are tracking errors and count as not measured; their
-    share is the attribute ``speed_masked``. A bin that the head camera covers by less than half is left out
-    and begins a new stretch; their number is the attribute ``bins_without_frames``.
+    share is the attribute ``speed_masked``. So do samples of the inertial sensor at full scale or stuck;
+    their share is ``imu_masked``. A frame of one grey level all over is no picture; their number is
+    ``constant_frames``. A bin that pictures cover by less than half is left out, and the next one begins a
+    new stretch; their number is ``bins_without_frames``. The longest stream ran ``outside_s`` longer than
+    all streams together.
     """
     name = recording.path.name
     period = field_period(recording.world)
@@ -78,10 +83,11 @@ def align(
             "align", "clock", "a finite offset and drift", f"{clock.offset_s}, {clock.drift_ppm}"
         )
     imu_time = clock.to_camera(imu["time"].values)
-    edges = bin_edges(*_overlap(recording, imu_time), bin_width_s)
+    start, stop, outside = _overlap(recording, imu_time)
+    edges = bin_edges(start, stop, bin_width_s)
     if edges.size < 2:
         raise InputError("align", "bin_width_s", "at least one bin where all streams run", f"{bin_width_s} s")
-    frames, coverage = mean_frames(recording.world, edges, frame_shape)
+    frames, coverage, n_constant = mean_frames(recording.world, edges, frame_shape)
     tilt = head_tilt(imu["time"].values, imu["acc"].values, imu["gyro"].values)
     speed = recording.top["speed"].values
     plausible = np.where(speed <= FASTEST_SPEED, speed, np.nan)
@@ -108,7 +114,7 @@ def align(
     number = np.cumsum(np.diff(kept.astype(int), prepend=0) == 1) - 1
     session = xr.Dataset(
         {
-            "frames": (("time", "y", "x"), frames[kept]),
+            "frames": (("time", "y", "x"), frames if kept.all() else frames[kept]),
             "behavior": (("time", "variable"), behavior[kept].astype(np.float32)),
             "activity": (("time", "unit"), counts[kept].astype(np.uint16), {"kind": "spike_count"}),
             "stretch": ("time", number[kept].astype(np.int32)),
@@ -133,9 +139,12 @@ def align(
             "clock_drift_se_ppm": clock.drift_se_ppm,
             "clock_quality": clock.quality,
             "speed_masked": float((speed > FASTEST_SPEED).mean()),
+            "imu_masked": recording.imu.attrs["masked"],
+            "constant_frames": n_constant,
             "bins_without_frames": int((~kept).sum()),
+            "outside_s": outside,
             "pupil_unit": "px",
-            "sha256": _checksums(recording),
+            "sha256": [f"{file.name} {sha256(file)}" for file in recording.files],
         },
     )
     return validate_session(session, source=recording.path)
@@ -162,8 +171,11 @@ def eye_of(recording: Recording) -> xr.Dataset:
     return angles.assign(pupil=("time", ellipses["longaxis"].values)).assign_coords(time=ellipses["time"])
 
 
-def _overlap(recording: Recording, imu_time: np.ndarray) -> tuple[float, float]:
-    """Where all streams run, s, camera clock; refused where one ran less than half as long as another."""
+def _overlap(recording: Recording, imu_time: np.ndarray) -> tuple[float, float, float]:
+    """Where all streams run, from and to (s, camera clock), and how long one runs outside of that, s.
+
+    Refused where that is half of the longest stream or less, or where one stream is that short.
+    """
     half, fields = field_period(recording.world) / 2, 2 if recording.world.attrs["interlaced"] else 1
     world = recording.world["time"].values
     spans = {
@@ -175,18 +187,9 @@ def _overlap(recording: Recording, imu_time: np.ndarray) -> tuple[float, float]:
     start, stop = max(first for first, _ in spans.values()), min(last for _, last in spans.values())
     longest = max(last - first for first, last in spans.values())
     for name, (first, last) in spans.items():
-        if last - first < 0.5 * longest or stop - start < 0.5 * longest:
+        if last - first <= LEAST_TOGETHER * longest or stop - start <= LEAST_TOGETHER * longest:
             found = f"{first:.1f} to {last:.1f} s, all together {start:.1f} to {stop:.1f} s"
             raise InputError(
                 recording.path, name, f"a stream that runs through most of {longest:.1f} s", found
             )
-    return start, stop
-
-
-def _checksums(recording: Recording) -> list[str]:
-    """``name sha256`` of each file of the recording."""
-    sums = []
-    for file in recording.files:
-        with file.open("rb") as stream:
-            sums.append(f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}")
-    return sums
+    return start, stop, float(longest - (stop - start))
