@@ -171,10 +171,15 @@ def eye_of(recording: Recording) -> xr.Dataset:
     return angles.assign(pupil=("time", ellipses["longaxis"].values)).assign_coords(time=ellipses["time"])
 
 
+def _common(spans: dict[str, tuple[float, float]]) -> tuple[float, float]:
+    """Latest beginning and earliest end."""
+    return max(first for first, _ in spans.values()), min(last for _, last in spans.values())
+
+
 def _overlap(recording: Recording, imu_time: np.ndarray) -> tuple[float, float, float]:
     """Where all streams run, from and to (s, camera clock), and how long one runs outside of that, s.
 
-    Refused where that is half of the longest stream or less, or where one stream is that short.
+    Refused where they run together through half of the longest stream or less.
     """
     half, fields = field_period(recording.world) / 2, 2 if recording.world.attrs["interlaced"] else 1
     world = recording.world["time"].values
@@ -184,12 +189,14 @@ def _overlap(recording: Recording, imu_time: np.ndarray) -> tuple[float, float, 
         "TOP1_props": (recording.top["time"].values[0], recording.top["time"].values[-1]),
         "IMU_data": (imu_time[0], imu_time[-1]),
     }
-    start, stop = max(first for first, _ in spans.values()), min(last for _, last in spans.values())
+    start, stop = _common(spans)
     longest = max(last - first for first, last in spans.values())
-    for name, (first, last) in spans.items():
-        if last - first <= LEAST_TOGETHER * longest or stop - start <= LEAST_TOGETHER * longest:
-            found = f"{first:.1f} to {last:.1f} s, all together {start:.1f} to {stop:.1f} s"
-            raise InputError(
-                recording.path, name, f"a stream that runs through most of {longest:.1f} s", found
-            )
+    if stop - start <= LEAST_TOGETHER * longest:
+        # The one at fault is the one without which the others run together longest.
+        without = {name: _common({k: v for k, v in spans.items() if k != name}) for name in spans}
+        name = max(spans, key=lambda name: without[name][1] - without[name][0])
+        first, last = spans[name]
+        expected = f"a stream that runs through most of {longest:.1f} s"
+        others = "the others together {:.1f} to {:.1f} s".format(*without[name])
+        raise InputError(recording.path, name, expected, f"{first:.1f} to {last:.1f} s, {others}")
     return start, stop, float(longest - (stop - start))
