@@ -5,6 +5,7 @@ What must come out is written here in words of the animal, without a function of
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from scipy.ndimage import map_coordinates
@@ -14,7 +15,7 @@ import v1lib
 from v1lib.align.eye import from_stored_angles
 from v1lib.simulate.arena import camera_of, render
 from v1lib.simulate.kinematics import SAMPLE_RATE_HZ
-from v1lib.simulate.streams import write_eye, write_imu, write_top, write_units, write_world
+from v1lib.simulate.streams import EPHYS_START_S, write_eye, write_imu, write_top, write_world
 from v1lib.simulate.truth import retinal_motion, true_movement
 
 CAMERA = camera_of((60, 80), 100.0)
@@ -59,7 +60,8 @@ def recordings(tmp_path_factory):
         write_eye(folder / "mouse_REYE.nc", rng, motion)
         write_top(folder / "mouse_TOP1.nc", rng, motion)
         write_imu(folder / "mouse_imu.nc", rng, motion, 0.0, 0.0)
-        write_units(folder / "mouse_ephys_merge.json", rng, [np.arange(0.1, SECONDS, 0.1)], 0.0, 0.0)
+        unit = {"ch": [1], "group": ["good"], "spikeT": [[6.0, 7.0, 8.0]], "t0": [EPHYS_START_S]}
+        pd.DataFrame(unit).to_json(folder / "mouse_ephys_merge.json")
         recording = v1lib.open_recording(folder)
         made[name] = recording, v1lib.align(recording, clock=v1lib.ClockFit(0.0, 0.0, 0.0, 0.0, 1.0, 0))
     return made
