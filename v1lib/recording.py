@@ -136,7 +136,7 @@ def open_recording(path: str | Path) -> Recording:
         raise InputError(path, "folder", "a folder with a recording", found)
     world, eye, top, imu, units = _streams(path)
     spikes, start = _open_units(units)
-    return Recording(
+    recording = Recording(
         path=path,
         world=_open_world(world, start),
         eye=_open_eye(eye, start),
@@ -144,6 +144,14 @@ def open_recording(path: str | Path) -> Recording:
         imu=_open_imu(imu, start),
         spikes=spikes,
     )
+    # One system records both, so that spikes long after the sensor's end are in samples or ms.
+    latest = float(recording.imu["time"][-1]) + _LONGEST_GAP_S
+    for unit in spikes.keys():
+        if spikes[unit].t[-1] > latest:
+            name = f"spikeT of channel {spikes['ch'][unit]}"
+            expected = f"times in s from the start of the ephys, up to {latest:.0f}"
+            raise InputError(units, name, expected, f"{spikes[unit].t[-1]:.15g} (in samples or ms?)")
+    return recording
 
 
 def _streams(path: Path) -> list[Path]:

@@ -1,5 +1,7 @@
 """A simulated recording comes back: its clock, its behaviour, its spikes, and its pictures in time."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -189,6 +191,12 @@ def test_lost_pictures_begin_a_new_stretch(folder, tmp_path):
 
 def test_same_recording_same_session(folder, session):
     xr.testing.assert_identical(v1lib.align(v1lib.open_recording(folder)), session)
+
+
+def test_the_session_names_the_bytes_that_it_was_made_from(folder, session):
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    sums = [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
+    assert session.attrs["sha256"] == sums and len(sums) == 6
 
 
 def test_session_file_round_trip(session, tmp_path):

@@ -169,6 +169,16 @@ def test_samples_of_the_inertial_sensor_in_ms_are_refused(folder):
     assert "imu.nc: sample: expected seconds since midnight" in refusal(folder)
 
 
+@pytest.mark.parametrize("factor", [30_000.0, 1e3], ids=["samples", "ms"])
+def test_spikes_in_samples_or_ms_are_refused(folder, factor):
+    def scale(table):
+        return table.assign(spikeT=[[factor * t for t in times] for times in table["spikeT"]])
+
+    rewrite_units(folder, scale)
+    sentence = refusal(folder)
+    assert "spikeT of channel" in sentence and "times in s" in sentence and "samples or ms" in sentence
+
+
 # The eye.
 
 
