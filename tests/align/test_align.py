@@ -170,6 +170,22 @@ def test_over_random_gaps_a_bin_holds_the_mean_of_its_own_samples_or_none(folder
     assert (steps > 1).any()
 
 
+def test_a_session_reaches_from_the_first_exposures_beginning_to_the_last_ones_end(folder):
+    """Where the head camera is the last stream to begin and the first to end; its fields last 1/60 s each."""
+    whole = v1lib.open_recording(folder)
+    world = whole.world.isel(frame=slice(60, -60))
+    recording = v1lib.Recording(whole.path, world, whole.eye, whole.top, whole.imu, whole.spikes)
+    # With bins of hardly more than an exposure, half a picture more or less at the end is a bin.
+    session = v1lib.align(recording, clock=CLOCK, bin_width_s=0.018)
+    # Stamps have 0.1 ms of jitter; a bin takes a thousandth of itself, 0.05 ms, as rounding.
+    assert session.attrs["start_s"] == pytest.approx(float(world["time"][0]) - 1 / 120, abs=1e-4)
+    end = float(world["time"][-1]) + 1 / 60 + 1 / 120
+    width = session.attrs["bin_width_s"]
+    last_edge = session.attrs["start_s"] + float(session["time"][-1]) + width / 2
+    assert end - width - 3e-4 < last_edge < end + 3e-4
+    assert session.attrs["bins_without_frames"] == 0
+
+
 def test_lost_pictures_begin_a_new_stretch(folder, tmp_path):
     recording = v1lib.open_recording(folder)
     kept = np.r_[0:2000, 2060 : recording.world.sizes["frame"]]

@@ -254,15 +254,23 @@ def test_a_gyroscope_at_full_scale_is_not_measured_there(folder, session):
 
 
 def test_an_accelerometer_that_is_stuck_is_not_measured_there(folder):
-    def stick(values):
-        values[3000:3600] = values[3000]
-        return values
+    """One axis for two seconds, another from the middle of these on: three seconds lack one of them."""
 
-    rewrite(folder, "imu.nc", channel("acc_x", stick))
+    def stick(first, last):
+        def stuck(values):
+            values[first:last] = values[first]
+            return values
+
+        return stuck
+
+    rewrite(folder, "imu.nc", channel("acc_x", stick(3000, 3600)))
+    rewrite(folder, "imu.nc", channel("acc_y", stick(3300, 3900)))
     imu = v1lib.open_recording(folder).imu
-    lost = np.isnan(imu["acc"].sel(axis="forward").values)
-    assert np.flatnonzero(lost).tolist() == list(range(3000, 3600))
-    assert np.isfinite(imu["acc"].sel(axis="left")).all() and np.isfinite(imu["gyro"]).all()
+    for axis, first, last in (("forward", 3000, 3600), ("left", 3300, 3900)):
+        lost = np.isnan(imu["acc"].sel(axis=axis).values)
+        assert np.flatnonzero(lost).tolist() == list(range(first, last))
+    assert np.isfinite(imu["acc"].sel(axis="up")).all() and np.isfinite(imu["gyro"]).all()
+    assert imu.attrs["masked"] == pytest.approx(900 / imu.sizes["time"], abs=1e-12)
 
 
 @pytest.mark.parametrize("label", ["gyro_z", "acc_x"])
