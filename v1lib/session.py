@@ -234,6 +234,8 @@ def _alignment_rows(attributes: dict) -> dict[str, object]:
         rows["clock offset (ms)"] = f"{1e3 * offset:.2f} ± {1e3 * attributes['clock_offset_se_s']:.2f}"
         rows["clock drift (ppm)"] = f"{drift:.2f} ± {attributes['clock_drift_se_ppm']:.2f}"
         rows["clock quality"] = round(float(attributes["clock_quality"]), 3)
+    if "clock_jumps" in attributes:
+        rows["clock jumps"] = "; ".join(np.atleast_1d(attributes["clock_jumps"]))
     shares = {"speed_masked": "speed masked (%)", "imu_masked": "inertial sensor masked (%)"}
     for name, row in shares.items():
         if name in attributes:
@@ -241,6 +243,7 @@ def _alignment_rows(attributes: dict) -> dict[str, object]:
     numbers = {
         "constant_frames": "constant frames",
         "bins_without_frames": "bins without frames",
+        "bins_at_clock_jumps": "bins at clock jumps",
         "outside_s": "outside of the session (s)",
     }
     for name, row in numbers.items():

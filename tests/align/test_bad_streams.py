@@ -384,3 +384,10 @@ def test_a_session_of_another_source_has_no_such_rows(session):
     bare.attrs = {name: session.attrs[name] for name in ("animal", "source", "bin_width_s")}
     rows = v1lib.summarize_session(bare).index
     assert not [row for row in rows if "clock" in row or "masked" in row or "constant" in row]
+
+
+def test_the_summary_tells_the_jumps_of_a_clock(session):
+    jumps = ["+2.000000 s (se 0.001000 s) between 10.0000 and 10.1000 s", "-1.000000 s"]
+    for stored, said in ((jumps, "; ".join(jumps)), (jumps[0], jumps[0]), ("none", "none")):
+        summary = v1lib.summarize_session(session.assign_attrs(clock_jumps=stored, bins_at_clock_jumps=3))
+        assert summary["clock jumps"] == said and summary["bins at clock jumps"] == 3

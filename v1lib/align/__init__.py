@@ -57,13 +57,14 @@ def align(
 
     Notes
     -----
+    Samples of the inertial sensor at full scale or stuck count as not measured (attribute ``imu_masked``,
+    their share), frames of one grey level all over as no pictures (``constant_frames``, their number). The
+    longest stream ran ``outside_s`` longer than all streams together.
+
     A spike or a sample on an edge belongs to the later bin. Behaviour is the mean of the samples measured
     in a bin, NaN where none was. Speeds above 25 cm/s are tracking errors and count as not measured; their
-    share is the attribute ``speed_masked``. So do samples of the inertial sensor at full scale or stuck;
-    their share is ``imu_masked``. A frame of one grey level all over is no picture; their number is
-    ``constant_frames``. A bin that pictures cover by less than half is left out, and the next one begins a
-    new stretch; their number is ``bins_without_frames``. The longest stream ran ``outside_s`` longer than
-    all streams together.
+    share is the attribute ``speed_masked``. A bin that the head camera covers by less than half is left out
+    and begins a new stretch; their number is the attribute ``bins_without_frames``.
     """
     name = recording.path.name
     period = field_period(recording.world)
@@ -139,11 +140,11 @@ def align(
             "clock_drift_se_ppm": clock.drift_se_ppm,
             "clock_quality": clock.quality,
             "speed_masked": float((speed > FASTEST_SPEED).mean()),
+            "bins_without_frames": int((~kept).sum()),
+            "pupil_unit": "px",
             "imu_masked": recording.imu.attrs["masked"],
             "constant_frames": n_constant,
-            "bins_without_frames": int((~kept).sum()),
             "outside_s": outside,
-            "pupil_unit": "px",
             "sha256": [f"{file.name} {sha256(file)}" for file in recording.files],
         },
     )
