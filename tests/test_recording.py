@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from lab_folder import CLOCK, refusal, rewrite, rewrite_units, stamps
 
 import v1lib
 from v1lib.align import eye_of
@@ -25,31 +26,6 @@ def pristine(tmp_path_factory):
 @pytest.fixture
 def folder(pristine, tmp_path):
     return shutil.copytree(pristine, tmp_path / "mouse")
-
-
-def rewrite(folder, ending, change):
-    """Read one stream's file, change the dataset, write it back."""
-    file = folder / f"mouse_{ending}"
-    with xr.open_dataset(file, engine="h5netcdf") as data:
-        data = change(data.load())
-    file.unlink()
-    data.to_netcdf(file, engine="h5netcdf")
-
-
-def rewrite_units(folder, change):
-    file = folder / "mouse_ephys_merge.json"
-    table = pd.DataFrame(json.loads(file.read_text()))
-    change(table).to_json(file)
-
-
-def refusal(folder):
-    """The one sentence that opening the folder ends in."""
-    with pytest.raises(InputError) as caught:
-        v1lib.open_recording(folder)
-    sentence = str(caught.value)
-    assert "\n" not in sentence and sentence.endswith(".") and ": expected " in sentence
-    assert ", found " in sentence and "mouse" in sentence
-    return sentence
 
 
 def test_streams_come_back_with_their_shapes_and_clocks(pristine):
@@ -73,29 +49,6 @@ def test_units_are_the_good_ones_in_order_of_channel(folder, pristine):
     assert spikes["ch"].tolist() == [1, 3, 5]
     for unit, channel in enumerate((1, 3, 5)):
         np.testing.assert_array_equal(spikes[unit].t, table.loc[table["ch"] == channel, "spikeT"].item())
-
-
-def test_t0_is_read_by_name_wherever_its_column_stands(folder, pristine):
-    rewrite_units(folder, lambda table: table[["t0", "spikeT", "group", "ch"]])
-    before, after = v1lib.open_recording(pristine), v1lib.open_recording(folder)
-    np.testing.assert_array_equal(before.world["time"], after.world["time"])
-
-
-def test_video_saved_as_signed_bytes_is_read_as_bytes(folder, pristine):
-    def sign(data):
-        data["WORLD_video"] = data["WORLD_video"].astype(np.uint8).astype(np.int8)
-        return data
-
-    rewrite(folder, "world.nc", sign)
-    before, after = v1lib.open_recording(pristine), v1lib.open_recording(folder)
-    assert before.world["video"].values.max() > 127
-    np.testing.assert_array_equal(before.world["video"].values, after.world["video"].values)
-
-
-def test_channels_are_found_by_label_in_any_order(folder, pristine):
-    rewrite(folder, "imu.nc", lambda data: data.isel(channel=slice(None, None, -1)))
-    before, after = v1lib.open_recording(pristine), v1lib.open_recording(folder)
-    np.testing.assert_array_equal(before.imu["gyro"], after.imu["gyro"])
 
 
 def test_the_unnamed_array_of_the_pipeline_is_the_imu(folder, pristine):
@@ -153,16 +106,6 @@ def test_time_stamps_that_run_backwards_are_refused(folder, ending):
 def test_imu_samples_that_run_backwards_are_refused(folder):
     rewrite(folder, "imu.nc", lambda data: data.assign_coords(sample=data["sample"].values[::-1]))
     assert "sample" in refusal(folder)
-
-
-def test_a_stream_of_another_length_than_its_time_stamps_is_refused(folder):
-    def shorten(data):
-        return data.rename(timestamps="old").assign_coords(
-            timestamps=("stamp", data["timestamps"].values[:-7])
-        )
-
-    rewrite(folder, "TOP1.nc", shorten)
-    assert "one a sample" in refusal(folder)
 
 
 def test_an_eye_that_is_missing_throughout_is_refused(folder):
@@ -230,7 +173,7 @@ def test_streams_that_hardly_overlap_are_refused(folder):
     rewrite(folder, "TOP1.nc", lambda data: data.assign_coords(timestamps=data["timestamps"] + 25.0))
     recording = v1lib.open_recording(folder)
     with pytest.raises(InputError, match="runs through most"):
-        v1lib.align(recording, clock=v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0))
+        v1lib.align(recording, clock=CLOCK)
 
 
 def cell(column, value):
@@ -271,31 +214,13 @@ def test_json_nested_without_end_is_refused(folder):
     assert "ephys_merge.json" in refusal(folder)
 
 
-def stamps(values):
-    return lambda data: data.assign_coords(timestamps=("frame", values(data["timestamps"].values.copy())))
-
-
-def replaced(at, value):
-    def change(times):
-        times[at] = value
-        return times
-
-    return change
-
-
 @pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda t: replaced(50, t[49])(t), "rise"),
-        (replaced(50, np.nan), "finite"),
-        (lambda t: t.astype(str), "numbers"),
-        (lambda t: (t * 1e9).astype("datetime64[ns]"), "numbers"),
-    ],
+    "change", [lambda t: t.astype(str), lambda t: (t * 1e9).astype("datetime64[ns]")], ids=["text", "dates"]
 )
-def test_time_stamps_that_cannot_be_times_are_refused(folder, change, said):
+def test_time_stamps_that_are_no_numbers_are_refused(folder, change):
     rewrite(folder, "TOP1.nc", stamps(change))
     sentence = refusal(folder)
-    assert "timestamps" in sentence and said in sentence
+    assert "timestamps" in sentence and "numbers" in sentence
 
 
 # Midnight comes while all streams run, or between the start of the ephys and the cameras' first frames.
@@ -338,7 +263,7 @@ def test_speed_in_another_unit_is_refused(folder):
     rewrite(folder, "TOP1.nc", lambda data: data.assign(TOP1_props=data["TOP1_props"] * 0 + 90.0))
     recording = v1lib.open_recording(folder)
     with pytest.raises(InputError, match="speed"):
-        v1lib.align(recording, clock=v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0))
+        v1lib.align(recording, clock=CLOCK)
 
 
 def test_an_inertial_channel_that_is_missing_throughout_is_refused(folder):
@@ -385,7 +310,7 @@ def test_a_start_of_the_ephys_that_is_hours_off_is_refused(folder):
     rewrite_units(folder, lambda table: table.assign(t0=table["t0"] - 7200.0))
     recording = v1lib.open_recording(folder)
     with pytest.raises(InputError, match=r"spikeT of channel 1.*none there"):
-        v1lib.align(recording, clock=v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0))
+        v1lib.align(recording, clock=CLOCK)
 
 
 @pytest.mark.parametrize("ending", ["world.nc", "imu.nc"])
@@ -402,8 +327,8 @@ def test_a_damaged_block_of_data_is_named(folder, ending):
     content = bytearray(file.read_bytes())
     content[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
     file.write_bytes(content)
-    with pytest.raises(InputError, match=f"{ending}: {name}: expected readable values"):
-        v1lib.align(v1lib.open_recording(folder), clock=v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0))
+    with pytest.raises(InputError, match=f"{ending}: {name}.*: expected readable values"):
+        v1lib.align(v1lib.open_recording(folder), clock=CLOCK)
 
 
 @pytest.mark.parametrize(
@@ -421,7 +346,7 @@ def test_a_damaged_block_of_data_is_named(folder, ending):
     ],
 )
 def test_arguments_of_align_that_make_no_session_are_refused(pristine, wrong):
-    given = {"clock": v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0)} | wrong
+    given = {"clock": CLOCK} | wrong
     with pytest.raises(InputError, match=next(iter(wrong))):
         v1lib.align(v1lib.open_recording(pristine), **given)
 
@@ -454,3 +379,22 @@ def test_the_summary_of_a_recording_is_that_of_its_files(folder):
         assert row["first stamp (s)"] == pytest.approx(stamps[0], abs=6e-4)
         assert row["last stamp (s)"] == pytest.approx(stamps[-1], abs=6e-4)
         assert row["missing (%)"] == pytest.approx(missing, abs=0.051)
+
+
+def test_a_recording_says_in_a_line_what_it_holds(pristine):
+    recording = v1lib.open_recording(pristine)
+    said = repr(recording)
+    assert "\n" not in said and len(said) < 200
+    for part in ("mouse", "simulated", "0.5 min", "16 × 20", "3 units"):
+        assert part in said
+    for stream, dim in (("world", "frame"), ("eye", "time"), ("top", "time"), ("imu", "time")):
+        assert str(getattr(recording, stream).sizes[dim]) in said
+
+
+def test_a_file_and_a_folder_each_point_to_what_opens_them(pristine):
+    with pytest.raises(InputError, match=r"a file \(v1lib\.open_session opens files\)"):
+        v1lib.open_recording(pristine / "mouse_world.nc")
+    with pytest.raises(InputError, match=r"a folder \(v1lib\.open_recording opens a lab folder\)"):
+        v1lib.open_session(pristine)
+    with pytest.raises(InputError, match="folder: expected a folder with a recording, found none"):
+        v1lib.open_recording(pristine / "nowhere")

@@ -1,12 +1,19 @@
-"""What makes two sessions the same bins of the same units, whatever else differs between them."""
+"""What makes two files the same bytes, and two sessions the same bins of the same units."""
 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import xarray as xr
 
 from v1lib.session import stretch_ranges
+
+
+def sha256(path: str | Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def bins_and_units(session: xr.Dataset) -> str:

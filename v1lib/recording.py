@@ -12,15 +12,24 @@ import pynapple as nap
 import xarray as xr
 
 from v1lib.errors import InputError
+from v1lib.session import open_netcdf
 
 _ELLIPSE = ("longaxis", "shortaxis", "X0", "Y0")
 _INERTIAL = tuple(f"{sensor}_{axis}" for sensor in ("acc", "gyro") for axis in "xyz")
 #: A camera slower than this saves both of its interlaced fields in one picture, Hz.
 _INTERLACED_BELOW_HZ = 45.0
 _DAY_S = 86400.0
+#: Two neighbouring samples farther apart than this lie on both sides of a clock that was set, s.
+_LONGEST_GAP_S = 600.0
+#: Where a stream may begin, s from the start of the ephys; the pipeline has left clocks 8 hours off.
+_FIRST_STAMP_S = (-600.0, 6 * 3600.0)
+#: So many identical samples in a row are none: at the end of a channel's range, and anywhere.
+_RUN_AT_FULL_SCALE, _RUN_ANYWHERE = 3, 15
+#: A sensor that lost more than this part of its samples is refused.
+_MOST_MASKED = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recording:
     """Raw streams of one recording; times are s from the start of the ephys, each stream's on its own clock.
 
@@ -38,7 +47,9 @@ class Recording:
     top : xarray.Dataset
         ``speed`` (cm/s) over ``time``, camera clock.
     imu : xarray.Dataset
-        ``acc`` (g) and ``gyro`` (deg/s), (time, axis), axes forward, left, up; ephys clock.
+        ``acc`` (g) and ``gyro`` (deg/s), (time, axis), axes forward, left, up; ephys clock. NaN where not
+        measured, which a channel at full scale or stuck is not; attribute ``masked`` is the share of samples
+        that one channel or more lost so.
     spikes : pynapple.TsGroup
         Spike times of the good units, ephys clock, in order of their channel.
     """
@@ -49,6 +60,16 @@ class Recording:
     top: xr.Dataset
     imu: xr.Dataset
     spikes: nap.TsGroup
+
+    def __repr__(self) -> str:
+        frames, rows, columns = self.world["video"].shape
+        time = self.world["time"].values
+        return (
+            f"Recording {self.path.name} ({self.source}), {(time[-1] - time[0]) / 60:.1f} min: "
+            f"{frames} frames of {rows} × {columns}, {self.eye.sizes['time']} of the eye, "
+            f"{self.top.sizes['time']} from above, {self.imu.sizes['time']} samples of the inertial sensor, "
+            f"{len(self.spikes)} units"
+        )
 
     @property
     def source(self) -> str:
@@ -96,7 +117,8 @@ def open_recording(path: str | Path) -> Recording:
     path : str or Path
         A folder ``<rec>`` with ``<rec>_world.nc``, ``<rec>_REYE.nc`` (older: ``_Reye.nc``),
         ``<rec>_TOP1.nc``, ``<rec>_imu.nc`` and ``<rec>_ephys_merge.json``, as the FreelyMovingEphys pipeline
-        leaves them. Where the folder has another name than the files, their common prefix counts.
+        leaves them. Where the folder has another name than the files, their common prefix counts. A
+        head-fixed folder's ``<rec>_speed.nc`` is not read: its time stamps are fewer or more than its speeds.
 
     Returns
     -------
@@ -110,10 +132,11 @@ def open_recording(path: str | Path) -> Recording:
     """
     path = Path(path)
     if not path.is_dir():
-        raise InputError(path, "folder", "a folder with a recording", "none")
+        found = "a file (v1lib.open_session opens files)" if path.is_file() else "none"
+        raise InputError(path, "folder", "a folder with a recording", found)
     world, eye, top, imu, units = _streams(path)
     spikes, start = _open_units(units)
-    return Recording(
+    recording = Recording(
         path=path,
         world=_open_world(world, start),
         eye=_open_eye(eye, start),
@@ -121,6 +144,14 @@ def open_recording(path: str | Path) -> Recording:
         imu=_open_imu(imu, start),
         spikes=spikes,
     )
+    # One system records both, so that spikes long after the sensor's end are in samples or ms.
+    latest = float(recording.imu["time"][-1]) + _LONGEST_GAP_S
+    for unit in spikes.keys():
+        if spikes[unit].t[-1] > latest:
+            name = f"spikeT of channel {spikes['ch'][unit]}"
+            expected = f"times in s from the start of the ephys, up to {latest:.0f}"
+            raise InputError(units, name, expected, f"{spikes[unit].t[-1]:.15g} (in samples or ms?)")
+    return recording
 
 
 def _streams(path: Path) -> list[Path]:
@@ -129,7 +160,9 @@ def _streams(path: Path) -> list[Path]:
     for endings in (("world.nc",), ("REYE.nc", "Reye.nc"), ("TOP1.nc",), ("imu.nc",), ("ephys_merge.json",)):
         found = sorted((file, ending) for ending in endings for file in path.glob(f"*_{ending}"))
         if not found:
-            raise InputError(path, f"*_{endings[0]}", "a file of that name", "none")
+            treadmill = [file.name for file in path.glob("*_speed.nc")]
+            also = f" (and {treadmill[0]}, of a head-fixed animal, which is not read)" if treadmill else ""
+            raise InputError(path, f"*_{endings[0]}", "a file of that name", f"none{also}")
         if len(found) > 1:
             several = ", ".join(file.name for file, _ in found)
             raise InputError(path, f"*_{endings[0]}", "one such file", several)
@@ -139,16 +172,6 @@ def _streams(path: Path) -> list[Path]:
     if len(names) > 1:
         raise InputError(path, "folder", "files of one recording", f"files of {sorted(names)}")
     return files
-
-
-def _open(file: Path) -> xr.Dataset:
-    try:
-        return xr.open_dataset(file, engine="h5netcdf")
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            file, "file", "a complete NetCDF-4 file", f"one that does not open ({reason})"
-        ) from error
 
 
 def _variable(data: xr.Dataset, file: Path, name: str, n_dims: int) -> xr.DataArray:
@@ -194,8 +217,14 @@ def _since_start(file: Path, name: str, stamps: xr.DataArray, n: int, start: flo
         raise InputError(file, name, f"{n} time stamps, one a sample", f"shape {time.shape}")
     if n < 2:
         raise InputError(file, name, "at least two samples", str(n))
-    if not np.isfinite(time).all():
-        raise InputError(file, name, "finite times", f"{int((~np.isfinite(time)).sum())} that are not")
+    wrong = np.flatnonzero(~np.isfinite(time))
+    if wrong.size:
+        raise InputError(file, name, "finite times", f"{wrong.size} that are not, first at sample {wrong[0]}")
+    wrong = np.flatnonzero((time < 0) | (time >= 2 * _DAY_S))
+    if wrong.size:
+        expected = f"seconds since midnight, 0 to {2 * _DAY_S:.0f}"
+        found = f"{time[wrong[0]]:.15g} at sample {wrong[0]} (in ms, µs or ns?)"
+        raise InputError(file, name, expected, found)
     # Stamps that fall by most of a day have passed midnight.
     time = time + _DAY_S * np.cumsum(np.diff(time, prepend=time[0]) < -0.5 * _DAY_S)
     back = np.flatnonzero(np.diff(time) <= 0)
@@ -203,8 +232,20 @@ def _since_start(file: Path, name: str, stamps: xr.DataArray, n: int, start: flo
         first = int(back[0])
         found = f"{time[first + 1]:.6f} s after {time[first]:.6f} s at sample {first + 1}"
         raise InputError(file, name, "times that rise", found)
+    far = np.flatnonzero(np.diff(time) >= _LONGEST_GAP_S)
+    if far.size:
+        first = int(far[0])
+        found = f"{time[first + 1] - time[first]:.3f} s between samples {first} and {first + 1}"
+        expected = f"steps below {_LONGEST_GAP_S:.0f} s"
+        raise InputError(file, name, expected, f"{found} (a clock that was set, or stamps in ms?)")
     time = time - start
-    return time + _DAY_S if time[0] < -0.5 * _DAY_S else time
+    # Midnight may have passed between the start of the ephys and the first stamp.
+    time = time - _DAY_S * np.rint(time[0] / _DAY_S)
+    if not _FIRST_STAMP_S[0] <= time[0] <= _FIRST_STAMP_S[1]:
+        expected = "a first stamp {:.0f} to {:.0f} s from t0, the start of the ephys".format(*_FIRST_STAMP_S)
+        found = f"{time[0]:.3f} s, {time[0] / 3600:+.2f} hours (is the clock hours off?)"
+        raise InputError(file, name, expected, found)
+    return time
 
 
 def _camera_time(data: xr.Dataset, file: Path, n: int, start: float) -> np.ndarray:
@@ -213,11 +254,12 @@ def _camera_time(data: xr.Dataset, file: Path, n: int, start: float) -> np.ndarr
 
 
 def _open_world(file: Path, start: float) -> xr.Dataset:
-    data = _open(file)
+    data = open_netcdf(file)
     video = _variable(data, file, "WORLD_video", 3)
     if video.dtype == np.int8:
-        # The pipeline has saved bytes as signed ones: what reads as −1 was 255.
-        video = video.astype(np.uint8)
+        # The pipeline has saved bytes as signed ones: what reads as −1 was 255. Decoded by this attribute of
+        # NetCDF, the video stays on disk, where astype would read all of it.
+        video = xr.decode_cf(xr.Dataset({"video": video.assign_attrs(_Unsigned="true")}))["video"]
     if video.dtype != np.uint8:
         raise InputError(file, "WORLD_video", "8-bit pixels", str(video.dtype))
     video = video.rename(dict(zip(video.dims, ("frame", "y", "x"), strict=True))).drop_vars(
@@ -233,7 +275,7 @@ def _open_world(file: Path, start: float) -> xr.Dataset:
 
 
 def _open_eye(file: Path, start: float) -> xr.Dataset:
-    with _open(file) as data:
+    with open_netcdf(file) as data:
         columns = _labelled(data, file, "REYE_ellipse_params", "ellipse_params", _ELLIPSE)
         time = _camera_time(data, file, columns["X0"].size, start)
         attributes = data["REYE_ellipse_params"].attrs
@@ -255,7 +297,7 @@ def _open_eye(file: Path, start: float) -> xr.Dataset:
 
 
 def _open_top(file: Path, start: float) -> xr.Dataset:
-    with _open(file) as data:
+    with open_netcdf(file) as data:
         speed = _labelled(data, file, "TOP1_props", "prop", ("speed",))["speed"]
         time = _camera_time(data, file, speed.size, start)
     if np.isnan(speed).all():
@@ -266,7 +308,7 @@ def _open_top(file: Path, start: float) -> xr.Dataset:
 
 
 def _open_imu(file: Path, start: float) -> xr.Dataset:
-    with _open(file) as data:
+    with open_netcdf(file) as data:
         # The pipeline stores an unnamed array, which NetCDF then names like this.
         name = "__xarray_dataarray_variable__" if "__xarray_dataarray_variable__" in data else "IMU_data"
         columns = _labelled(data, file, name, "channel", _INERTIAL)
@@ -276,11 +318,34 @@ def _open_imu(file: Path, start: float) -> xr.Dataset:
     for label, values in columns.items():
         if np.isnan(values).all():
             raise InputError(file, label, "some measured values", "NaN in every sample")
+    held = {label: _held(values) for label, values in columns.items()}
+    for label, lost in held.items():
+        if lost.mean() > _MOST_MASKED:
+            found = f"{100 * lost.mean():.1f} % of its samples at full scale or stuck"
+            raise InputError(file, label, "a channel that is mostly within its range", found)
+        columns[label] = np.where(lost, np.nan, columns[label])
     sensors = {
         sensor: (("time", "axis"), np.stack([columns[f"{sensor}_{axis}"] for axis in "xyz"], axis=1))
         for sensor in ("acc", "gyro")
     }
-    return xr.Dataset(sensors, {"time": time, "axis": ["forward", "left", "up"]})
+    masked = float(np.any(list(held.values()), axis=0).mean())
+    return xr.Dataset(sensors, {"time": time, "axis": ["forward", "left", "up"]}, {"masked": masked})
+
+
+def _held(values: np.ndarray) -> np.ndarray:
+    """Which samples of a channel are none, (n,): it stands at the end of its range, or does not change.
+
+    Noise moves a working sensor by several steps of its converter from sample to sample, so that it repeats
+    its highest or lowest value several times in a row only where it cannot go beyond, and any value many
+    times only where it is stuck.
+    """
+    starts = np.r_[0, np.flatnonzero(np.diff(values) != 0) + 1]
+    lengths = np.diff(np.r_[starts, values.size])
+    held = np.repeat(lengths >= _RUN_ANYWHERE, lengths)
+    for end in (np.nanmin(values), np.nanmax(values)):
+        if (lengths[values[starts] == end] >= _RUN_AT_FULL_SCALE).any():
+            held |= values == end
+    return held
 
 
 def _open_units(file: Path) -> tuple[nap.TsGroup, float]:

@@ -21,6 +21,8 @@ and whatever else tells where the numbers come from. ``activity`` carries ``kind
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -176,15 +178,26 @@ def write_netcdf(dataset: xr.Dataset, path: str | Path, compressed: tuple[str, .
     return path
 
 
-def read_netcdf(path: str | Path) -> xr.Dataset:
-    """Read a NetCDF-4 file into memory; a file that is none, or cut short, is refused in one sentence."""
+def open_netcdf(path: str | Path) -> xr.Dataset:
+    """Open a NetCDF-4 file, its values still on disk; one that is none, or cut short, is refused."""
     if not Path(path).is_file():
         raise InputError(path, "file", "a NetCDF-4 file", "no file")
+    with _damage_named(path):
+        return xr.open_dataset(path, engine="h5netcdf")
+
+
+def read_netcdf(path: str | Path) -> xr.Dataset:
+    """Read a NetCDF-4 file into memory; a file that is none, or cut short, is refused in one sentence."""
+    with open_netcdf(path) as dataset, _damage_named(path):
+        return dataset.load()
+
+
+@contextmanager
+def _damage_named(path: str | Path) -> Iterator[None]:
     try:
-        with xr.open_dataset(path, engine="h5netcdf") as dataset:
-            return dataset.load()
+        yield
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())
         raise InputError(
             path, "file", "a complete NetCDF-4 file", f"one that does not open ({reason})"
         ) from error
@@ -210,4 +223,30 @@ def summarize_session(session: xr.Dataset) -> pd.Series:
     for name in session["variable"].values:
         missing = float(np.isnan(session["behavior"].sel(variable=name)).mean())
         rows[f"{name} missing (%)"] = round(100 * missing, 2)
-    return pd.Series(rows, name="session")
+    return pd.Series(rows | _alignment_rows(session.attrs), name="session")
+
+
+def _alignment_rows(attributes: dict) -> dict[str, object]:
+    """Rows of the summary on clock and masks, for a session that was aligned from raw streams."""
+    rows: dict[str, object] = {}
+    if "clock_offset_s" in attributes:
+        offset, drift = attributes["clock_offset_s"], attributes["clock_drift_ppm"]
+        rows["clock offset (ms)"] = f"{1e3 * offset:.2f} ± {1e3 * attributes['clock_offset_se_s']:.2f}"
+        rows["clock drift (ppm)"] = f"{drift:.2f} ± {attributes['clock_drift_se_ppm']:.2f}"
+        rows["clock quality"] = round(float(attributes["clock_quality"]), 3)
+    if "clock_jumps" in attributes:
+        rows["clock jumps"] = "; ".join(np.atleast_1d(attributes["clock_jumps"]))
+    shares = {"speed_masked": "speed masked (%)", "imu_masked": "inertial sensor masked (%)"}
+    for name, row in shares.items():
+        if name in attributes:
+            rows[row] = round(100 * float(attributes[name]), 3)
+    numbers = {
+        "constant_frames": "constant frames",
+        "bins_without_frames": "bins without frames",
+        "bins_at_clock_jumps": "bins at clock jumps",
+        "outside_s": "outside of the session (s)",
+    }
+    for name, row in numbers.items():
+        if name in attributes:
+            rows[row] = round(attributes[name], 1)
+    return rows

@@ -1,10 +1,15 @@
 """A simulated recording comes back: its clock, its behaviour, its spikes, and its pictures in time."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import xarray as xr
+from lab_folder import CLOCK
 
 import v1lib
+from v1lib.align import eye_of
+from v1lib.align.head import head_tilt
 from v1lib.errors import InputError
 from v1lib.simulate.arena import camera_of, render
 from v1lib.simulate.kinematics import rotation_matrix
@@ -110,6 +115,77 @@ def test_a_wrong_clock_moves_spikes_and_not_pictures(folder, session):
     assert lags[int(np.argmax(match))] == -10  # 0.48 s too far back
 
 
+def with_gaps(rng, data, dim, n_gaps=4, *, ends=True):
+    """A stream without the samples of some stretches, of which two lie at its ends."""
+    kept = np.ones(data.sizes[dim], bool)
+    longest = data.sizes[dim] // 60
+    for first in rng.integers(0, kept.size, n_gaps):
+        kept[first : first + rng.integers(1, longest)] = False
+    if ends:
+        kept[: rng.integers(longest // 2)] = kept[-rng.integers(1, longest // 2) :] = False
+    return data.isel({dim: np.flatnonzero(kept)})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_over_random_gaps_a_bin_holds_the_mean_of_its_own_samples_or_none(folder, seed):
+    rng = np.random.default_rng(seed)
+    whole = v1lib.open_recording(folder)
+    streams = {"world": "frame", "eye": "time", "top": "time", "imu": "time"}
+    gappy = {name: with_gaps(rng, getattr(whole, name), dim) for name, dim in streams.items()}
+    recording = v1lib.Recording(path=whole.path, spikes=whole.spikes, **gappy)
+    session = v1lib.align(recording, clock=CLOCK)
+    width, begin = session.attrs["bin_width_s"], session.attrs["start_s"]
+    imu_time = CLOCK.to_camera(recording.imu["time"].values)
+    tilt = head_tilt(recording.imu["time"].values, recording.imu["acc"].values, recording.imu["gyro"].values)
+    eye, speed = eye_of(recording), recording.top["speed"].values
+    samples = {
+        "speed": (recording.top["time"].values, np.where(speed > 25.0, np.nan, speed)),
+        "pitch": (imu_time, tilt["pitch"].values),
+        "roll": (imu_time, tilt["roll"].values),
+        "phi": (eye["time"].values, eye["phi"].values),
+        "theta": (eye["time"].values, eye["theta"].values),
+        "pupil": (eye["time"].values, eye["pupil"].values),
+    }
+    # A session begins where the last stream begins, and ends within a bin of where the first one ends.
+    half = np.median(np.diff(recording.world["time"])) / 4
+    first = max(recording.world["time"].values[0] - half, *(time[0] for time, _ in samples.values()))
+    last = min(recording.world["time"].values[-1] + 3 * half, *(time[-1] for time, _ in samples.values()))
+    assert begin == pytest.approx(first, abs=1e-9)
+    last_edge = begin + session["time"].values[-1] + width / 2
+    assert last - width - 1e-3 < last_edge < last + 1e-3 or session.attrs["bins_without_frames"] > 0
+    number = np.rint((session["time"].values - width / 2) / width).astype(int)
+    edges = begin + width * np.arange(number[-1] + 2)
+    for name, (time, values) in samples.items():
+        found = session["behavior"].sel(variable=name).values
+        for row, k in enumerate(number):
+            lo, hi = np.searchsorted(time, [edges[k], edges[k + 1]])
+            inside = values[lo:hi][np.isfinite(values[lo:hi])]
+            # Behaviour is kept in single precision.
+            expected = inside.mean() if inside.size else np.nan
+            assert found[row] == pytest.approx(expected, rel=1e-6, abs=1e-5, nan_ok=True)
+        assert np.isnan(found).any()
+    # Each lost stretch of pictures that empties a bin begins a new stretch, and the others do not.
+    steps = np.diff(number)
+    np.testing.assert_array_equal(np.diff(session["stretch"].values) > 0, steps > 1)
+    assert (steps > 1).any()
+
+
+def test_a_session_reaches_from_the_first_exposures_beginning_to_the_last_ones_end(folder):
+    """Where the head camera is the last stream to begin and the first to end; its fields last 1/60 s each."""
+    whole = v1lib.open_recording(folder)
+    world = whole.world.isel(frame=slice(60, -60))
+    recording = v1lib.Recording(whole.path, world, whole.eye, whole.top, whole.imu, whole.spikes)
+    # With bins of hardly more than an exposure, half a picture more or less at the end is a bin.
+    session = v1lib.align(recording, clock=CLOCK, bin_width_s=0.018)
+    # Stamps have 0.1 ms of jitter; a bin takes a thousandth of itself, 0.05 ms, as rounding.
+    assert session.attrs["start_s"] == pytest.approx(float(world["time"][0]) - 1 / 120, abs=1e-4)
+    end = float(world["time"][-1]) + 1 / 60 + 1 / 120
+    width = session.attrs["bin_width_s"]
+    last_edge = session.attrs["start_s"] + float(session["time"][-1]) + width / 2
+    assert end - width - 3e-4 < last_edge < end + 3e-4
+    assert session.attrs["bins_without_frames"] == 0
+
+
 def test_lost_pictures_begin_a_new_stretch(folder, tmp_path):
     recording = v1lib.open_recording(folder)
     kept = np.r_[0:2000, 2060 : recording.world.sizes["frame"]]
@@ -131,6 +207,12 @@ def test_lost_pictures_begin_a_new_stretch(folder, tmp_path):
 
 def test_same_recording_same_session(folder, session):
     xr.testing.assert_identical(v1lib.align(v1lib.open_recording(folder)), session)
+
+
+def test_the_session_names_the_bytes_that_it_was_made_from(folder, session):
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    sums = [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files]
+    assert session.attrs["sha256"] == sums and len(sums) == 6
 
 
 def test_session_file_round_trip(session, tmp_path):

@@ -89,24 +89,58 @@ def test_a_flipped_axis_would_be_seen(axis):
     assert off(head_tilt(time, up, flipped)[("roll", "pitch")[axis]], truth) > 5
 
 
+def plain_recursion(time, acceleration, rotation, constant):
+    """Gravity by two plain loops over the samples of a gapless part, one forward and one back."""
+    turns = np.deg2rad(rotation[1:] + rotation[:-1]) / 2 * np.diff(time)[:, None]
+    keep = np.exp(-np.diff(time) / constant)
+    there = [acceleration[0]]
+    for turn, k, seen in zip(turns, keep, acceleration[1:], strict=True):
+        there.append(k * Rotation.from_rotvec(-turn).apply(there[-1]) + seen)
+    back = [acceleration[-1]]
+    for turn, k, seen in zip(turns[::-1], keep[::-1], acceleration[-2::-1], strict=True):
+        back.append(k * Rotation.from_rotvec(turn).apply(back[-1]) + seen)
+    return np.array(there) + np.array(back)[::-1] - acceleration
+
+
 def test_filter_is_the_plain_recursion():
     """The blocks of the fast filter give what two plain loops over the samples give."""
     time, _, _, rotation, up = turning_head(seconds=2.0, seed=5)
     rng = np.random.default_rng(2)
     time = np.cumsum(rng.uniform(0.8, 1.2, time.size)) / RATE
     shaken = up + 0.2 * rng.normal(size=up.shape)
-    turns = np.deg2rad(rotation[1:] + rotation[:-1]) / 2 * np.diff(time)[:, None]
-    keep = np.exp(-np.diff(time) / 0.3)
-    there = [shaken[0]]
-    for turn, k, seen in zip(turns, keep, shaken[1:], strict=True):
-        there.append(k * Rotation.from_rotvec(-turn).apply(there[-1]) + seen)
-    back = [shaken[-1]]
-    for turn, k, seen in zip(turns[::-1], keep[::-1], shaken[-2::-1], strict=True):
-        back.append(k * Rotation.from_rotvec(turn).apply(back[-1]) + seen)
-    pitch, roll = static_tilt(np.array(there) + np.array(back)[::-1] - shaken)
+    pitch, roll = static_tilt(plain_recursion(time, shaken, rotation, 0.3))
     tilt = head_tilt(time, shaken, rotation, time_constant_s=0.3)
     np.testing.assert_allclose(tilt["pitch"], pitch, atol=1e-8)
     np.testing.assert_allclose(tilt["roll"], roll, atol=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_over_random_gaps_each_part_is_filtered_as_if_it_were_alone(seed):
+    """Samples that are not there, and samples of which one value is missing, also first and last ones."""
+    rng = np.random.default_rng(seed)
+    time, _, _, rotation, up = turning_head(seconds=2.0, seed=seed)
+    shaken, rotation = up + 0.2 * rng.normal(size=up.shape), rotation.copy()
+    there = np.ones(time.size, bool)
+    for first in rng.integers(0, time.size, 4):
+        there[first : first + rng.integers(1, 40)] = False
+    measured = np.ones(time.size, bool)
+    for first in [0, time.size - 3, *rng.integers(0, time.size, 4)]:
+        gone = slice(first, first + int(rng.integers(1, 30)))
+        (shaken if rng.random() < 0.5 else rotation)[gone, rng.integers(3)] = np.nan
+        measured[gone] = False
+    tilt = head_tilt(time[there], shaken[there], rotation[there], time_constant_s=0.3)
+    expected = np.full((2, time.size), np.nan)
+    part = []
+    for k in range(time.size + 1):
+        if k < time.size and there[k] and measured[k]:
+            part.append(k)
+        elif part:
+            gravity = plain_recursion(time[part], shaken[part], rotation[part], 0.3)
+            expected[:, part] = static_tilt(gravity)
+            part = []
+    for name, alone in zip(("pitch", "roll"), expected, strict=True):
+        np.testing.assert_allclose(tilt[name], alone[there], atol=1e-8)
+    assert np.isnan(tilt["pitch"]).any() and np.isfinite(tilt["pitch"]).any()
 
 
 def test_missing_samples_stay_missing_and_nothing_reaches_over_a_gap():

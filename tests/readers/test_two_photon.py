@@ -6,8 +6,8 @@ import xarray as xr
 from scipy.io import savemat
 
 from v1lib.errors import InputError
+from v1lib.fingerprint import sha256
 from v1lib.readers import open_session
-from v1lib.readers.fetch import sha256
 from v1lib.readers.two_photon import draw_gratings
 from v1lib.session import load_session, save_session, stretch_ranges, validate_session
 

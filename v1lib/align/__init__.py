@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.metadata import version
 
 import numpy as np
@@ -14,6 +13,7 @@ from v1lib.align.clocks import ClockFit, estimate_clock, windowed_lags
 from v1lib.align.eye import EyeCamera, calibrate_camera, eye_angles
 from v1lib.align.head import head_tilt
 from v1lib.errors import InputError
+from v1lib.fingerprint import sha256
 from v1lib.recording import Recording
 from v1lib.session import BEHAVIOR_UNITS, SCHEMA_VERSION, validate_session
 
@@ -21,6 +21,8 @@ __all__ = ["ClockFit", "align", "estimate_clock", "eye_of", "windowed_lags"]
 
 #: No mouse in the arena runs faster; what is faster is a tracking error of the camera above, cm/s.
 FASTEST_SPEED = 25.0
+#: Streams that run together through this part of the longest of them, or less, are refused.
+LEAST_TOGETHER = 0.5
 
 
 def align(
@@ -55,6 +57,10 @@ def align(
 
     Notes
     -----
+    Samples of the inertial sensor at full scale or stuck count as not measured (attribute ``imu_masked``,
+    their share), frames of one grey level all over as no pictures (``constant_frames``, their number). The
+    longest stream ran ``outside_s`` longer than all streams together.
+
     A spike or a sample on an edge belongs to the later bin. Behaviour is the mean of the samples measured
     in a bin, NaN where none was. Speeds above 25 cm/s are tracking errors and count as not measured; their
     share is the attribute ``speed_masked``. A bin that the head camera covers by less than half is left out
@@ -78,10 +84,11 @@ def align(
             "align", "clock", "a finite offset and drift", f"{clock.offset_s}, {clock.drift_ppm}"
         )
     imu_time = clock.to_camera(imu["time"].values)
-    edges = bin_edges(*_overlap(recording, imu_time), bin_width_s)
+    start, stop, outside = _overlap(recording, imu_time)
+    edges = bin_edges(start, stop, bin_width_s)
     if edges.size < 2:
         raise InputError("align", "bin_width_s", "at least one bin where all streams run", f"{bin_width_s} s")
-    frames, coverage = mean_frames(recording.world, edges, frame_shape)
+    frames, coverage, n_constant = mean_frames(recording.world, edges, frame_shape)
     tilt = head_tilt(imu["time"].values, imu["acc"].values, imu["gyro"].values)
     speed = recording.top["speed"].values
     plausible = np.where(speed <= FASTEST_SPEED, speed, np.nan)
@@ -108,7 +115,7 @@ def align(
     number = np.cumsum(np.diff(kept.astype(int), prepend=0) == 1) - 1
     session = xr.Dataset(
         {
-            "frames": (("time", "y", "x"), frames[kept]),
+            "frames": (("time", "y", "x"), frames if kept.all() else frames[kept]),
             "behavior": (("time", "variable"), behavior[kept].astype(np.float32)),
             "activity": (("time", "unit"), counts[kept].astype(np.uint16), {"kind": "spike_count"}),
             "stretch": ("time", number[kept].astype(np.int32)),
@@ -135,7 +142,10 @@ def align(
             "speed_masked": float((speed > FASTEST_SPEED).mean()),
             "bins_without_frames": int((~kept).sum()),
             "pupil_unit": "px",
-            "sha256": _checksums(recording),
+            "imu_masked": recording.imu.attrs["masked"],
+            "constant_frames": n_constant,
+            "outside_s": outside,
+            "sha256": [f"{file.name} {sha256(file)}" for file in recording.files],
         },
     )
     return validate_session(session, source=recording.path)
@@ -162,8 +172,16 @@ def eye_of(recording: Recording) -> xr.Dataset:
     return angles.assign(pupil=("time", ellipses["longaxis"].values)).assign_coords(time=ellipses["time"])
 
 
-def _overlap(recording: Recording, imu_time: np.ndarray) -> tuple[float, float]:
-    """Where all streams run, s, camera clock; refused where one ran less than half as long as another."""
+def _common(spans: dict[str, tuple[float, float]]) -> tuple[float, float]:
+    """Latest beginning and earliest end."""
+    return max(first for first, _ in spans.values()), min(last for _, last in spans.values())
+
+
+def _overlap(recording: Recording, imu_time: np.ndarray) -> tuple[float, float, float]:
+    """Where all streams run, from and to (s, camera clock), and how long one runs outside of that, s.
+
+    Refused where they run together through half of the longest stream or less.
+    """
     half, fields = field_period(recording.world) / 2, 2 if recording.world.attrs["interlaced"] else 1
     world = recording.world["time"].values
     spans = {
@@ -172,21 +190,14 @@ def _overlap(recording: Recording, imu_time: np.ndarray) -> tuple[float, float]:
         "TOP1_props": (recording.top["time"].values[0], recording.top["time"].values[-1]),
         "IMU_data": (imu_time[0], imu_time[-1]),
     }
-    start, stop = max(first for first, _ in spans.values()), min(last for _, last in spans.values())
+    start, stop = _common(spans)
     longest = max(last - first for first, last in spans.values())
-    for name, (first, last) in spans.items():
-        if last - first < 0.5 * longest or stop - start < 0.5 * longest:
-            found = f"{first:.1f} to {last:.1f} s, all together {start:.1f} to {stop:.1f} s"
-            raise InputError(
-                recording.path, name, f"a stream that runs through most of {longest:.1f} s", found
-            )
-    return start, stop
-
-
-def _checksums(recording: Recording) -> list[str]:
-    """``name sha256`` of each file of the recording."""
-    sums = []
-    for file in recording.files:
-        with file.open("rb") as stream:
-            sums.append(f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}")
-    return sums
+    if stop - start <= LEAST_TOGETHER * longest:
+        # The one at fault is the one without which the others run together longest.
+        without = {name: _common({k: v for k, v in spans.items() if k != name}) for name in spans}
+        name = max(spans, key=lambda name: without[name][1] - without[name][0])
+        first, last = spans[name]
+        expected = f"a stream that runs through most of {longest:.1f} s"
+        others = "the others together {:.1f} to {:.1f} s".format(*without[name])
+        raise InputError(recording.path, name, expected, f"{first:.1f} to {last:.1f} s, {others}")
+    return start, stop, float(longest - (stop - start))

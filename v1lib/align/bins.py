@@ -16,16 +16,31 @@ def bin_edges(start: float, stop: float, width: float) -> np.ndarray:
 
 
 def count_spikes(times: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Spikes in each bin, (n,); all spikes between the first and the last edge are counted once."""
-    return np.diff(np.searchsorted(times, edges, side="left"))
+    """Spikes in each bin, (n,); every spike from the first edge on and before the last is counted once.
+
+    Parameters
+    ----------
+    times : array
+        Spike times, s, in any order.
+    edges : (n + 1,) array
+        Edges of the bins, s. A spike is compared with the edges as the doubles they are: one that equals
+        ``edges[k]`` is in bin k.
+    """
+    number, inside = _bin_numbers(times, edges)
+    return np.bincount(number[inside], minlength=edges.size - 1)
 
 
 def mean_in_bins(time: np.ndarray, values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Mean of the measured samples in each bin, (n,); NaN where a bin holds none."""
     measured = np.isfinite(values)
-    number = np.searchsorted(edges, time[measured], side="right") - 1
-    inside = (number >= 0) & (number < edges.size - 1)
+    number, inside = _bin_numbers(time[measured], edges)
     number, values = number[inside], values[measured][inside]
     total = np.bincount(number, weights=values, minlength=edges.size - 1)
     count = np.bincount(number, minlength=edges.size - 1)
     return np.divide(total, count, out=np.full(edges.size - 1, np.nan), where=count > 0)
+
+
+def _bin_numbers(times: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number of the bin of each time, and whether there is such a bin, both (m,)."""
+    number = np.searchsorted(edges, times, side="right") - 1
+    return number, (number >= 0) & (number < edges.size - 1)

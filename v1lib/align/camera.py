@@ -70,7 +70,7 @@ def exposure_weights(time: np.ndarray, period: float, edges: np.ndarray) -> scip
 
 def mean_frames(
     world: xr.Dataset, edges: np.ndarray, frame_shape: tuple[int, int] | None
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, int]:
     """The mean picture of each bin, each exposure weighted by how long it lasts in the bin.
 
     Parameters
@@ -88,6 +88,14 @@ def mean_frames(
         Zero where the bin is not covered.
     coverage : (n,) array
         Part of each bin that exposures cover, 0 to 1.
+    n_constant : int
+        Frames of one grey level all over, such as a grabber delivers when it has lost the camera; they count
+        as no exposure. Damage that leaves some picture (a torn frame) cannot be told from a scene.
+
+    Raises
+    ------
+    InputError
+        Where a part of the video cannot be read, with the numbers of its frames.
     """
     shape = (world.sizes["y"], world.sizes["x"])
     wanted = shape if frame_shape is None else frame_shape
@@ -99,8 +107,8 @@ def mean_frames(
     weights = [exposure_weights(time, period, edges)]
     if world.attrs["interlaced"]:
         weights.append(exposure_weights(time + period, period, edges))
-    total = np.sum([np.asarray(weight.sum(axis=1)).ravel() for weight in weights], axis=0)
-    coverage = np.minimum(total / np.diff(edges), 1.0)
+    total = np.zeros(edges.size - 1)
+    constant = np.zeros(time.size, bool)
     frames = np.zeros((edges.size - 1, *wanted), np.uint8)
     for start in range(0, edges.size - 1, _BINS_AT_ONCE):
         part = slice(start, start + _BINS_AT_ONCE)
@@ -108,15 +116,35 @@ def mean_frames(
         if used.size == 0:
             continue
         block = slice(int(used[0]), int(used[-1]) + 1)
-        video = read_values(world.attrs["file"], "WORLD_video", world["video"][block]).astype(np.float32)
+        video = _read_frames(world, block).reshape(block.stop - block.start, -1)
+        constant[block] = (video == video[:, :1]).all(axis=1)
+        shown = [weight[part, block].multiply(~constant[block]).tocsr() for weight in weights]
+        total[part] = np.sum([weight.sum(axis=1).ravel() for weight in shown], axis=0)
         # Filling in a field's missing rows is linear, so it is done once a bin, after the weighted sum.
-        sums = [
-            (weight[part, block] @ video.reshape(len(video), -1)).reshape(-1, *shape) for weight in weights
-        ]
+        sums = [(weight @ video.astype(np.float32)).reshape(-1, *shape) for weight in shown]
         if len(sums) == 2:
             sums = [_fill_rows(field_sum, first) for first, field_sum in enumerate(sums)]
         mean = np.sum(sums, axis=0) / np.maximum(total[part], 1e-9)[:, None, None]
         if wanted != shape:
             mean = resize_local_mean(mean, wanted, channel_axis=0, preserve_range=True)
         frames[part] = np.rint(mean)
-    return frames, coverage
+    return frames, np.minimum(total / np.diff(edges), 1.0), int(constant.sum())
+
+
+def _read_frames(world: xr.Dataset, block: slice) -> np.ndarray:
+    """Frames of the video, (n, y, x) uint8; damaged ones are named by their numbers."""
+    file = world.attrs["file"]
+    try:
+        return read_values(file, "WORLD_video", world["video"][block])
+    except InputError as error:
+        damaged = [frame for frame in range(block.start, block.stop) if not _reads(world, frame)]
+        name = f"WORLD_video, frames {damaged[0]} to {damaged[-1]}" if damaged else "WORLD_video"
+        raise InputError(file, name, error.expected, error.found) from error
+
+
+def _reads(world: xr.Dataset, frame: int) -> bool:
+    try:
+        read_values(world.attrs["file"], "WORLD_video", world["video"][frame])
+    except InputError:
+        return False
+    return True

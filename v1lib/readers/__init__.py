@@ -37,7 +37,8 @@ def open_session(path: str | Path, **choices) -> xr.Dataset:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(path, "file", "a recording", "a folder" if path.is_dir() else "no file")
+        found = "a folder (v1lib.open_recording opens a lab folder)" if path.is_dir() else "no file"
+        raise InputError(path, "file", "a recording", found)
     with open(path, "rb") as file:
         start = file.read(32)
     for signature, _, reader in _FORMATS:

@@ -7,13 +7,13 @@ variable is set, then in the cache folder, and only then downloaded.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 from v1lib.errors import InputError
+from v1lib.fingerprint import sha256
 
 with warnings.catch_warnings():
     # Its progress bar, which is not used here, complains in notebooks that lack a widget for it.
@@ -126,12 +126,6 @@ def fetch(name: str) -> Path:
             _check(path, source.sha256)
             return path
     return _download(name, source, next((f for f in folders if _can_write(f)), folders[-1]))
-
-
-def sha256(path: str | Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check(path: Path, expected: str) -> None:

@@ -19,7 +19,7 @@ import xarray as xr
 from scipy.io import loadmat
 
 from v1lib.errors import InputError
-from v1lib.readers.fetch import sha256
+from v1lib.fingerprint import sha256
 from v1lib.session import SCHEMA_VERSION, validate_session
 
 #: The stored names of the behaviour, by the names that a session gives them.
