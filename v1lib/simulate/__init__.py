@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from v1lib.errors import InputError
 from v1lib.recording import Recording, open_recording
 from v1lib.session import write_netcdf
 from v1lib.simulate.arena import camera_of
+from v1lib.simulate.drive import draw_excitability, expected_rate, retinal_drive
 from v1lib.simulate.kinematics import simulate_motion
-from v1lib.simulate.neurons import draw_spikes, expected_rate, plant_units
+from v1lib.simulate.mixture import STANDARD_MIXTURE, allot
+from v1lib.simulate.neurons import plant_units
+from v1lib.simulate.oracle import true_scores
+from v1lib.simulate.spikes import draw_spikes, rejected_trains
 from v1lib.simulate.streams import CAMERA_LEAD_S, write_eye, write_imu, write_top, write_units, write_world
-from v1lib.simulate.truth import behavior_at_steps, bin_truth, load_truth, retinal_drive, true_movement
+from v1lib.simulate.truth import behavior_at_steps, behavior_correlation, bin_truth, load_truth, true_movement
 
-__all__ = ["bin_truth", "load_truth", "simulate_recording"]
+__all__ = ["STANDARD_MIXTURE", "bin_truth", "load_truth", "simulate_recording"]
 
 FIELD_OF_VIEW_DEG = 100.0
 #: Rows and columns of the retinal image that the receptive fields are drawn on, whatever the camera's.
@@ -33,6 +39,7 @@ def simulate_recording(
     frame_shape: tuple[int, int] = (60, 80),
     clock_offset_s: float = 0.12,
     clock_drift_ppm: float = 114.0,
+    mixture: Mapping[str, float] | None = None,
 ) -> Recording:
     """Simulate a freely moving mouse and write what a laboratory would have recorded of it.
 
@@ -52,6 +59,10 @@ def simulate_recording(
         Rows and columns of the head camera, both even.
     clock_offset_s, clock_drift_ppm : float
         ``t_cam = t_ephys − (offset + drift · t_ephys)``, times counted from the start of the ephys.
+    mixture : mapping of str to float, optional
+        What the units depend on: formulae such as ``"complex * speed + pitch"``, whose grammar stands in
+        :mod:`v1lib.simulate.mixture`, each with its share of the units. Without one,
+        :data:`v1lib.simulate.mixture.STANDARD_MIXTURE`.
 
     Returns
     -------
@@ -60,16 +71,25 @@ def simulate_recording(
     """
     path = Path(path)
     _check(path, minutes, n_units, frame_shape, clock_offset_s)
+    formulae = allot(STANDARD_MIXTURE if mixture is None else mixture, n_units)
     motion_rng, unit_rng, spike_rng, world_rng, eye_rng, top_rng, imu_rng, table_rng = (
         np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(8)
     )
     motion = simulate_motion(motion_rng, 60 * minutes)
     camera = camera_of(frame_shape, FIELD_OF_VIEW_DEG)
     retina = camera_of(RETINA_SHAPE, FIELD_OF_VIEW_DEG)
-    units = plant_units(unit_rng, n_units, retina)
-    rate = expected_rate(units, retinal_drive(motion, units, retina), behavior_at_steps(motion))
-    spikes = draw_spikes(spike_rng, rate)
-    truth = true_movement(motion, camera).merge(units).assign(rate=(("step", "unit"), rate))
+    units = plant_units(unit_rng, formulae, retina)
+    behavior = behavior_at_steps(motion)
+    excitability = draw_excitability(unit_rng, behavior["yaw"].size, n_units)
+    rate = expected_rate(units, retinal_drive(motion, units, retina), behavior, excitability)
+    good = draw_spikes(spike_rng, rate)
+    trains = {"good": good, **rejected_trains(spike_rng, rate)}
+    truth = xr.merge([true_movement(motion, camera), units, true_scores(spike_rng, rate, good)])
+    truth = truth.assign(
+        rate=(("step", "unit"), rate),
+        excitability=(("step", "unit"), excitability),
+        behavior_correlation=(("variable", "variable_2"), behavior_correlation(behavior)),
+    ).assign_coords(variable_2=truth["variable"].values)
     truth.attrs |= {
         "clock_offset_s": clock_offset_s,
         "clock_drift_ppm": clock_drift_ppm,
@@ -87,7 +107,7 @@ def simulate_recording(
         write_eye(Path(f"{stem}_REYE.nc"), eye_rng, motion)
         write_top(Path(f"{stem}_TOP1.nc"), top_rng, motion)
         write_imu(Path(f"{stem}_imu.nc"), imu_rng, motion, clock_offset_s, clock_drift_ppm)
-        write_units(Path(f"{stem}_ephys_merge.json"), table_rng, spikes, clock_offset_s, clock_drift_ppm)
+        write_units(Path(f"{stem}_ephys_merge.json"), table_rng, trains, clock_offset_s, clock_drift_ppm)
         write_netcdf(truth, f"{stem}_truth.nc")
         beside.chmod(0o755)
         beside.rename(path)
