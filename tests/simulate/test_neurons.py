@@ -105,4 +105,4 @@ def test_excitability_is_a_factor_of_the_rate(units, behavior):
 def test_a_unit_that_sees_nothing_change_is_refused(behavior):
     units = planted(5, 2, "untuned", "simple * speed")
     with pytest.raises(InputError, match=r"found unit 1 \(simple \* speed\) sees nothing change"):
-        rate_of(units, np.zeros((6000, 2)), behavior)
+        rate_of(units, np.full((6000, 2), 0.3, np.float32), behavior)

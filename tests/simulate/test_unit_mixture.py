@@ -127,10 +127,8 @@ def test_units_are_allotted_by_largest_remainder():
     chosen = {"simple": 0.75, "complex": 0.5, "speed": 0.15, "untuned": 0.1}
     assert [str(one) for one in allot(chosen, 3)] == ["simple", "simple", "complex"]
     assert [str(one) for one in allot({"complex": 1, "simple": 1}, 3)] == ["complex", "complex", "simple"]
-    assert [str(one) for one in allot({"complex": 0.1, "simple": 0.1, "speed": 0.1}, 2)] == [
-        "complex",
-        "simple",
-    ]
+    # Quotas 4/3, 1/3, 1/3: the remainders are equal, though not in floating point.
+    assert [str(one) for one in allot({"simple": 4, "complex": 1, "speed": 1}, 2)] == ["simple", "simple"]
 
 
 def test_the_standard_mixture_has_every_class_and_variable():
@@ -201,7 +199,7 @@ def test_direction_units_do_not_answer_what_stands_still():
     for unit in each(planted("direction")):
         preferred, hz = unit["preferred_direction"].item(), unit["temporal_frequency"].item()
         moving, still = shown(unit, grating(unit, preferred, hz=hz), grating(unit, preferred, hz=0.0))
-        assert still.mean() < 0.25 * moving.mean()
+        assert still.mean() < 0.03 * moving.mean()
 
 
 def test_a_normalized_unit_saturates_with_contrast_and_a_simple_cell_does_not():
@@ -233,6 +231,10 @@ def test_contrast_around_its_field_turns_a_normalized_unit_down():
     # The contrast itself: independent noise of known size everywhere.
     seen = see(0.5 + 0.1 * np.sign(noise_movie(50) - 0.5), units, RETINA)["contrast"]
     np.testing.assert_allclose(seen.mean(), 0.1, rtol=0.02)
+    # Brightness is no contrast; windows that reach over the retina's edge sum to 1 as well.
+    brighter = see(0.7 + 0.1 * np.sign(noise_movie(50) - 0.5), units, RETINA)
+    np.testing.assert_allclose(brighter["contrast"], seen, atol=1e-5)
+    assert see(np.full((2, 30, 40), 0.9), units, RETINA)["contrast"].max() < 1e-3
 
 
 def test_classes_without_normalization_see_no_contrast_and_only_energy_has_a_second_field():
@@ -248,6 +250,22 @@ def test_classes_without_normalization_see_no_contrast_and_only_energy_has_a_sec
     ):
         drive = see(pictures, planted(kind, 2), RETINA)
         assert {name for name, values in drive.items() if values.any()} == parts
+
+
+def test_each_unit_sees_through_its_own_fields():
+    units = plant_units(np.random.default_rng(8), allot(STANDARD_MIXTURE, 24), RETINA)
+    pictures = noise_movie(5)
+    drive = see(pictures, units, RETINA)
+    for name, field in (("even", "receptive_field"), ("odd", "quadrature_field")):
+        expected = np.einsum("tyx,uyx->tu", pictures, units[field].values)
+        # Single precision of sums over 1200 pixels, and fields whose mean is 0 to 1e-7 or so a pixel.
+        np.testing.assert_allclose(drive[name], expected, atol=2e-5)
+    for unit in np.flatnonzero(units["unit_class"] == "normalized"):
+        x, y = X - float(units["azimuth"][unit]), Y - float(units["elevation"][unit])
+        weight = np.exp(-(x**2 + y**2) / (2 * float(units["pool_width"][unit]) ** 2)).ravel()
+        flat = pictures.reshape(5, -1)
+        contrast = [np.sqrt(np.cov(picture, aweights=weight, ddof=0)) for picture in flat]
+        np.testing.assert_allclose(drive["contrast"][:, unit], contrast, rtol=1e-4)
 
 
 def test_heading_units_are_von_mises_in_yaw_of_any_turn():
@@ -407,19 +425,18 @@ def test_parameters_are_there_where_a_class_has_them_and_nan_elsewhere(folder):
 def test_the_oracle_in_the_truth_is_the_recorded_spikes_against_the_true_rate(folder):
     """Counted here from the recorded stamps, brought back to the camera's clock by the injected one."""
     truth, spikes = v1lib.load_truth(folder), v1lib.open_recording(folder).spikes
-    edges = 0.048 * np.arange(int(60 / 0.048 + 1e-6) + 1)
-    # Fine enough that the mean over a bin of a rate that is constant in steps is its sum over hundredths.
-    fine = np.minimum((np.arange(60 * 6000) + 0.5) / 100, truth.sizes["step"] - 0.5).astype(int)
-    within = np.searchsorted(edges, (np.arange(60 * 6000) + 0.5) / 6000, side="right") - 1
+    n_fine = 100 * truth.sizes["step"]  # a mean over a bin is here one over hundredths of steps
+    edges = 0.048 * np.arange(int(n_fine / 6000 / 0.048) + 1)
+    within = np.searchsorted(edges, (np.arange(n_fine) + 0.5) / 6000, side="right") - 1
     inside = within < edges.size - 1
     for unit in range(24):
         rate = truth["rate"].values[:, unit].astype(float)
-        expected = np.bincount(within[inside], rate[fine][inside])
+        expected = np.bincount(within[inside], np.repeat(rate, 100)[inside])
         stamps = spikes[unit].t
         camera = stamps - 0.12 - 114e-6 * stamps - truth.attrs["start_s"]
         counts = np.histogram(camera, edges)[0]
-        # A spike within a nanosecond of an edge may change sides; the hundredths cost less than a thousandth.
-        assert abs(np.corrcoef(expected, counts)[0, 1] - float(truth["oracle_r"][unit])) < 3e-3
+        # The hundredth that an edge cuts through is 0.3 % of a bin.
+        assert abs(np.corrcoef(expected, counts)[0, 1] - float(truth["oracle_r"][unit])) < 5e-4
     assert truth["oracle_r"].attrs["bin_width_s"] == truth["ceiling_r"].attrs["bin_width_s"] == 0.048
     # One draw against the mean of ten others, 1250 bins each: 5 standard errors of r, at most 1 / sqrt(1250).
     assert np.abs(truth["oracle_r"] - truth["ceiling_r"]).max() < 5 / np.sqrt(1250)

@@ -174,14 +174,16 @@ def _visual(kind: str, unit: xr.Dataset, drive: Drive) -> np.ndarray:
     # The root of the energy has about the spread of tails that a linear drive has.
     linear = np.abs(seen) if kind in ("complex", "direction") else seen
     spread = linear.std()
-    if not spread > 0:
+    if not spread > 1e-6 * np.abs(linear).max():  # more than single precision's rounding
         found = f"unit {int(unit['unit'])} ({unit['formula'].values}) sees nothing change"
         raise InputError("simulate_recording", "motion", "movement that changes the retinal image", found)
     return np.logaddexp(0, 2.5 * ((linear - linear.mean()) / spread - 0.6))
 
 
 def _filtered(kernel: np.ndarray, signal: np.ndarray) -> np.ndarray:
-    return lfilter(kernel, [1.0], signal)
+    """A signal through a kernel; before the first step it was what it is there."""
+    before = np.full(kernel.size - 1, signal[0])
+    return lfilter(kernel, [1.0], np.concatenate([before, signal]))[before.size :]
 
 
 def _mean_1(unit: xr.Dataset, values: np.ndarray) -> np.ndarray:
