@@ -301,35 +301,22 @@ def kept_fit(
     return _read_or_made_again(lambda: kept("runs", key, make), load_run)
 
 
-def kept_recording(
-    *,
-    minutes: float,
-    n_units: int,
-    seed: int,
-    frame_shape: tuple[int, int] = (60, 80),
-    clock_offset_s: float = 0.12,
-    clock_drift_ppm: float = 114.0,
-) -> Recording:
+def kept_recording(*, seed: int, **arguments: Any) -> Recording:
     """The simulated recording of these arguments from the store, simulated now if it is not there yet.
 
-    The arguments are those of :func:`v1lib.simulate.simulate_recording`; the recording is called
-    ``simulated_mouse_<seed>``.
+    The arguments are those of :func:`v1lib.simulate.simulate_recording`, but for the path; the recording is
+    called ``simulated_mouse_<seed>``.
     """
-    arguments: dict[str, Any] = {
-        "minutes": minutes,
-        "n_units": n_units,
-        "seed": seed,
-        "frame_shape": tuple(frame_shape),
-        "clock_offset_s": clock_offset_s,
-        "clock_drift_ppm": clock_drift_ppm,
-    }
     name = f"simulated_mouse_{seed}"
+    key = {"seed": seed, **arguments}
+    if key.get("mixture") is not None:
+        key["mixture"] = list(key["mixture"].items())  # its order is that of the units
 
     def make(path: Path) -> None:
-        simulate_recording(path / name, **arguments)
+        simulate_recording(path / name, seed=seed, **arguments)
 
     return _read_or_made_again(
-        lambda: kept("recordings", arguments, make), lambda folder: open_recording(folder / name)
+        lambda: kept("recordings", key, make), lambda folder: open_recording(folder / name)
     )
 
 

@@ -1,23 +1,36 @@
-"""Planted units: fields, kernels, rates and spikes are what their parameters say."""
+"""Planted units: fields, kernels and rates are what their parameters say."""
 
 import numpy as np
 import pytest
 
+from v1lib.errors import InputError
 from v1lib.simulate.arena import camera_of
-from v1lib.simulate.neurons import BEHAVIOR_SCALE, STEP_S, draw_spikes, expected_rate, plant_units
+from v1lib.simulate.drive import expected_rate
+from v1lib.simulate.mixture import allot
+from v1lib.simulate.neurons import BEHAVIOR_SCALE, plant_units
 
 RETINA = camera_of((30, 40), 100.0)
 
 
+def planted(seed, n_units, *formulae):
+    return plant_units(np.random.default_rng(seed), allot(dict.fromkeys(formulae, 1), n_units), RETINA)
+
+
 @pytest.fixture(scope="module")
 def units():
-    return plant_units(np.random.default_rng(0), 40, RETINA)
+    return planted(0, 40, "simple", "simple * speed * phi", "simple + pupil + roll", "simple * theta + pitch")
 
 
 @pytest.fixture(scope="module")
 def behavior():
     rng = np.random.default_rng(1)
-    return {name: mean + sd * rng.standard_normal(6000) for name, (mean, sd) in BEHAVIOR_SCALE.items()}
+    scale = BEHAVIOR_SCALE | {"yaw": (0.0, 90.0)}
+    return {name: mean + sd * rng.standard_normal(6000) for name, (mean, sd) in scale.items()}
+
+
+def rate_of(units, even, behavior):
+    """Rates of simple cells whose fields have seen `even`, without drift of excitability."""
+    return expected_rate(units, {"even": even, "odd": 0 * even}, behavior, np.ones_like(even))
 
 
 def test_fields_answer_no_uniform_grey_and_have_unit_norm(units):
@@ -56,7 +69,7 @@ def test_kernels_look_only_back_and_peak_at_their_latency(units):
 
 
 def test_rates_have_the_planted_mean(units, behavior):
-    rate = expected_rate(units, np.random.default_rng(2).standard_normal((6000, 40)), behavior)
+    rate = rate_of(units, np.random.default_rng(2).standard_normal((6000, 40)), behavior)
     base = units["base_rate"].values
     limited = rate.max(0) >= 200
     np.testing.assert_allclose(rate.mean(0)[~limited], base[~limited], rtol=1e-4)
@@ -68,8 +81,8 @@ def test_rates_follow_the_drive_through_the_kernel(units):
     """Reverse correlation with white noise gives a linear-nonlinear unit's kernel back (Bussgang)."""
     n = 20_000
     drive = np.random.default_rng(3).standard_normal((n, 40))
-    still = {name: np.full(n, mean) for name, (mean, _) in BEHAVIOR_SCALE.items()}
-    rate = expected_rate(units, drive, still)
+    still = {name: np.full(n, mean) for name, (mean, _) in BEHAVIOR_SCALE.items()} | {"yaw": np.zeros(n)}
+    rate = rate_of(units, drive, still)
     rate = rate - rate.mean(0)
     lags = range(-5, 15)
     found = np.stack([(drive[20:-20] * rate[20 + lag : n - 20 + lag]).mean(0) for lag in lags], axis=1)
@@ -79,29 +92,17 @@ def test_rates_follow_the_drive_through_the_kernel(units):
     assert min(match) > 0.97
 
 
-def test_gain_acts_on_what_vision_gives_and_offset_beside_it(behavior):
-    """The covariance of rate and weight changes sign with the weight, unit by unit."""
-    units = plant_units(np.random.default_rng(5), 2, RETINA)
-    units["gain_weight"][:] = 0.0
-    units["offset_weight"][:] = 0.0
-    units["gain_weight"].loc[{"unit": 0, "variable": "speed"}] = 0.6
-    units["gain_weight"].loc[{"unit": 1, "variable": "speed"}] = -0.6
-    drive = np.random.default_rng(6).standard_normal((6000, 2))
-    rate = expected_rate(units, drive, behavior)
-    up = np.corrcoef(rate[:, 0], behavior["speed"])[0, 1]
-    down = np.corrcoef(rate[:, 1], behavior["speed"])[0, 1]
-    assert up > 0.2 and down < -0.2
+def test_excitability_is_a_factor_of_the_rate(units, behavior):
+    drive = np.random.default_rng(4).standard_normal((6000, 40))
+    drift = np.linspace(0.5, 1.5, 6000)[:, None] * np.ones((1, 40))
+    drifting = expected_rate(units, {"even": drive, "odd": 0 * drive}, behavior, drift)
+    steady = rate_of(units, drive, behavior)
+    free = np.maximum(drifting, steady) < 200
+    assert free.mean() > 0.95
+    np.testing.assert_allclose(drifting[free], (drift * steady)[free], rtol=1e-5)
 
 
-def test_spikes_are_poisson_and_lie_in_their_step():
-    rng = np.random.default_rng(7)
-    rate = np.full((200_000, 2), 12.0)
-    rate[1::2, 1] = 0.0
-    times = draw_spikes(rng, rate)
-    n = 200_000 * STEP_S * 12
-    # Five standard deviations of a Poisson count.
-    assert abs(times[0].size - n) < 5 * np.sqrt(n)
-    assert (np.floor(times[1] / STEP_S).astype(int) % 2 == 0).all()
-    counts = np.histogram(times[0], np.arange(0, 200_000 * STEP_S, 0.5))[0]
-    assert abs(counts.var() / counts.mean() - 1) < 0.1
-    assert all((np.diff(t) >= 0).all() for t in times)
+def test_a_unit_that_sees_nothing_change_is_refused(behavior):
+    units = planted(5, 2, "untuned", "simple * speed")
+    with pytest.raises(InputError, match=r"found unit 1 \(simple \* speed\) sees nothing change"):
+        rate_of(units, np.full((6000, 2), 0.3, np.float32), behavior)

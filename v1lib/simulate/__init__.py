@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,17 @@ from v1lib.errors import InputError
 from v1lib.recording import Recording, open_recording
 from v1lib.session import write_netcdf
 from v1lib.simulate.arena import camera_of
+from v1lib.simulate.drive import draw_excitability, expected_rate, retinal_drive
 from v1lib.simulate.kinematics import simulate_motion
 from v1lib.simulate.measured import motion_from_table
-from v1lib.simulate.neurons import draw_spikes, expected_rate, plant_units
+from v1lib.simulate.mixture import STANDARD_MIXTURE, allot
+from v1lib.simulate.neurons import plant_units
+from v1lib.simulate.oracle import true_scores
+from v1lib.simulate.spikes import draw_spikes, rejected_trains
 from v1lib.simulate.streams import CAMERA_LEAD_S, write_eye, write_imu, write_top, write_units, write_world
-from v1lib.simulate.truth import behavior_at_steps, bin_truth, load_truth, retinal_drive, true_movement
+from v1lib.simulate.truth import behavior_at_steps, behavior_correlation, bin_truth, load_truth, true_movement
 
-__all__ = ["bin_truth", "load_truth", "simulate_recording"]
+__all__ = ["STANDARD_MIXTURE", "bin_truth", "load_truth", "simulate_recording"]
 
 FIELD_OF_VIEW_DEG = 100.0
 #: Rows and columns of the retinal image that the receptive fields are drawn on, whatever the camera's.
@@ -39,6 +44,7 @@ def simulate_recording(
     clock_drift_ppm: float = 114.0,
     eye_lag_s: float = 0.0,
     motion: pd.DataFrame | xr.Dataset | None = None,
+    mixture: Mapping[str, float] | None = None,
 ) -> Recording:
     """Simulate a freely moving mouse and write what a laboratory would have recorded of it.
 
@@ -64,6 +70,10 @@ def simulate_recording(
         A table of measured head and eye movement, at least `minutes` long, which the simulated mouse then
         moves by; its columns are those of :func:`v1lib.simulate.measured.motion_from_table`. By default it
         moves by the statistics of freely moving mice.
+    mixture : mapping of str to float, optional
+        What the units depend on: formulae such as ``"complex * speed + pitch"``, whose grammar stands in
+        :mod:`v1lib.simulate.mixture`, each with its share of the units. Without one,
+        :data:`v1lib.simulate.mixture.STANDARD_MIXTURE`.
 
     Returns
     -------
@@ -72,16 +82,8 @@ def simulate_recording(
     """
     path = Path(path)
     _check(path, minutes, n_units, frame_shape, clock_offset_s)
-    if motion is not None and eye_lag_s:
-        raise InputError(
-            "simulate_recording",
-            "eye_lag_s",
-            "0 with measured movement, which has its own lag",
-            f"{eye_lag_s}",
-        )
-    if not 0 <= eye_lag_s <= LONGEST_LAG_S:
-        expected = f"0 to {LONGEST_LAG_S} s"
-        raise InputError("simulate_recording", "eye_lag_s", expected, f"{eye_lag_s}")
+    _check_lag(eye_lag_s, motion is None)
+    formulae = allot(STANDARD_MIXTURE if mixture is None else mixture, n_units)
     motion_rng, unit_rng, spike_rng, world_rng, eye_rng, top_rng, imu_rng, table_rng = (
         np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(8)
     )
@@ -92,10 +94,18 @@ def simulate_recording(
     )
     camera = camera_of(frame_shape, FIELD_OF_VIEW_DEG)
     retina = camera_of(RETINA_SHAPE, FIELD_OF_VIEW_DEG)
-    units = plant_units(unit_rng, n_units, retina)
-    rate = expected_rate(units, retinal_drive(movement, units, retina), behavior_at_steps(movement))
-    spikes = draw_spikes(spike_rng, rate)
-    truth = true_movement(movement, camera).merge(units).assign(rate=(("step", "unit"), rate))
+    units = plant_units(unit_rng, formulae, retina)
+    behavior = behavior_at_steps(movement)
+    excitability = draw_excitability(unit_rng, behavior["yaw"].size, n_units)
+    rate = expected_rate(units, retinal_drive(movement, units, retina), behavior, excitability)
+    good = draw_spikes(spike_rng, rate)
+    trains = {"good": good, **rejected_trains(spike_rng, rate)}
+    truth = xr.merge([true_movement(movement, camera), units, true_scores(spike_rng, rate, good)])
+    truth = truth.assign(
+        rate=(("step", "unit"), rate),
+        excitability=(("step", "unit"), excitability),
+        behavior_correlation=(("variable", "variable_2"), behavior_correlation(behavior)),
+    ).assign_coords(variable_2=truth["variable"].values)
     truth.attrs |= {
         "clock_offset_s": clock_offset_s,
         "clock_drift_ppm": clock_drift_ppm,
@@ -114,7 +124,7 @@ def simulate_recording(
         write_eye(Path(f"{stem}_REYE.nc"), eye_rng, movement)
         write_top(Path(f"{stem}_TOP1.nc"), top_rng, movement)
         write_imu(Path(f"{stem}_imu.nc"), imu_rng, movement, clock_offset_s, clock_drift_ppm)
-        write_units(Path(f"{stem}_ephys_merge.json"), table_rng, spikes, clock_offset_s, clock_drift_ppm)
+        write_units(Path(f"{stem}_ephys_merge.json"), table_rng, trains, clock_offset_s, clock_drift_ppm)
         write_netcdf(truth.assign(field_time=(("frame", "field"), fields)), f"{stem}_truth.nc")
         beside.chmod(0o755)
         beside.rename(path)
@@ -141,3 +151,12 @@ def _check(
         raise InputError(
             "simulate_recording", "clock_offset_s", f"less than {CAMERA_LEAD_S} s either way", found
         )
+
+
+def _check_lag(eye_lag_s: float, own_movement: bool) -> None:
+    if not 0 <= eye_lag_s <= LONGEST_LAG_S:
+        expected = f"0 to {LONGEST_LAG_S} s"
+        raise InputError("simulate_recording", "eye_lag_s", expected, f"{eye_lag_s}")
+    if eye_lag_s and not own_movement:
+        expected = "0 with a measured movement, which has its own lag"
+        raise InputError("simulate_recording", "eye_lag_s", expected, f"{eye_lag_s}")

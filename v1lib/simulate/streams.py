@@ -7,6 +7,7 @@ stamped ``t_ephys`` by the ephys system, where ``t_cam = t_ephys − (offset + d
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -276,23 +277,31 @@ def eye_and_gyro(
 
 
 def write_units(
-    path: Path, rng: np.random.Generator, spikes: list[np.ndarray], offset_s: float, drift_ppm: float
+    path: Path,
+    rng: np.random.Generator,
+    trains: dict[str, list[np.ndarray]],
+    offset_s: float,
+    drift_ppm: float,
 ) -> None:
-    """The sorted units, one row each, good ones and two that the sorter rejected, on the ephys clock.
+    """The sorted units, one row each, on the ephys clock.
 
     Parameters
     ----------
-    spikes : list of arrays
-        Spike times of the good units, s from the start of the motion on the camera clock; unit k of the
-        truth is the k-th good unit in order of ``ch``.
+    trains : dict of lists of arrays
+        By the sorter's label (``good``, ``mua``, ``noise``): spike times, s from the start of the motion on
+        the camera clock. Unit k of the truth is the k-th good unit in order of ``ch``.
     """
-    clocks = [to_ephys_clock(CAMERA_LEAD_S + times, offset_s, drift_ppm) for times in spikes]
-    last = max((clock[-1] for clock in clocks if clock.size), default=CAMERA_LEAD_S)
-    channels = [2 * number + 1 for number in range(len(spikes))] + [4, 9]
-    groups = ["good"] * len(spikes) + ["mua", "noise"]
-    clocks += [np.sort(rng.uniform(0, last, 500)) for _ in range(2)]
+    groups = [group for group, units in trains.items() for _ in units]
+    clocks = [
+        to_ephys_clock(CAMERA_LEAD_S + times, offset_s, drift_ppm)
+        for units in trains.values()
+        for times in units
+    ]
+    odd, even = count(1, 2), count(0, 2)  # good units on odd channels, the others between them
+    channels = [next(odd if group == "good" else even) for group in groups]
     depth = np.linspace(-1, 1, 61)
-    waveform = -np.exp(-((depth / 0.15) ** 2)) + 0.4 * np.exp(-(((depth - 0.4) / 0.25) ** 2))
+    spike = -np.exp(-((depth / 0.15) ** 2)) + 0.4 * np.exp(-(((depth - 0.4) / 0.25) ** 2))
+    shapes = {"good": spike, "mua": 0.4 * spike, "noise": 0.2 * depth}  # hum is slow beside a spike
     table = pd.DataFrame(
         {
             "ch": channels,
@@ -300,7 +309,7 @@ def write_units(
             "n_spikes": [clock.size for clock in clocks],
             "t0": EPHYS_START_S,
             "spikeT": [clock.tolist() for clock in clocks],
-            "waveform": [waveform.round(6).tolist()] * len(clocks),
+            "waveform": [shapes[group].round(6).tolist() for group in groups],
         }
     )
     # A sorter numbers its clusters in no order of depth.

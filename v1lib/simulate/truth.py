@@ -9,10 +9,10 @@ import xarray as xr
 
 from v1lib.errors import InputError
 from v1lib.session import BEHAVIOR_UNITS, read_netcdf
-from v1lib.simulate.arena import Camera, render
+from v1lib.simulate.arena import Camera
 from v1lib.simulate.kinematics import rotation_matrix
 from v1lib.simulate.neurons import STEP_S
-from v1lib.simulate.streams import at_times, camera_pose, measured_at
+from v1lib.simulate.streams import at_times, measured_at
 
 
 def step_centers(motion: xr.Dataset) -> np.ndarray:
@@ -26,28 +26,17 @@ def head_tilt(pitch: np.ndarray, roll: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def behavior_at_steps(motion: xr.Dataset) -> dict[str, np.ndarray]:
-    """The session's behaviour variables, as they truly were, in each step."""
-    names = tuple(BEHAVIOR_UNITS)
+    """The session's behaviour variables, and ``yaw`` of the head, as they truly were, in each step."""
+    names = (*BEHAVIOR_UNITS, "yaw")
     behavior = dict(zip(names, at_times(motion, names, step_centers(motion)), strict=True))
     behavior["pitch"], behavior["roll"] = head_tilt(behavior["pitch"], behavior["roll"])
     return behavior
 
 
-def retinal_drive(motion: xr.Dataset, units: xr.Dataset, retina: Camera) -> np.ndarray:
-    """The true retinal image of each step through each receptive field, (step, unit).
-
-    The retina is a camera that turns with the eye; its resting axis is that of the head camera.
-    """
-    time = step_centers(motion)
-    fields = units["receptive_field"].values.reshape(units.sizes["unit"], -1).T
-    drive = np.empty((time.size, units.sizes["unit"]))
-    for i in range(0, time.size, 2048):
-        part = time[i : i + 2048]
-        position, head = camera_pose(motion, part)
-        eye = rotation_matrix(*at_times(motion, ("theta", "phi", "torsion"), part))
-        picture = render(retina, position, head @ eye)
-        drive[i : i + 2048] = picture.reshape(part.size, -1) @ fields
-    return drive
+def behavior_correlation(behavior: dict[str, np.ndarray]) -> np.ndarray:
+    """Pearson's r between a session's behaviour variables, (variable, variable); NaN if one is constant."""
+    with np.errstate(invalid="ignore"):
+        return np.corrcoef([behavior[name] for name in BEHAVIOR_UNITS])
 
 
 def retinal_motion(
@@ -112,13 +101,33 @@ def load_truth(path: str | Path) -> xr.Dataset:
     -------
     xarray.Dataset
         Over ``step`` (s from the start of the motion, camera clock; 60 a second): ``rate`` (step, unit) in
-        Hz; ``speed``, ``pitch``, ``roll``, ``phi``, ``theta``, ``pupil`` as in a session, ``torsion``,
-        ``yaw`` (deg), ``x_position``, ``y_position`` (cm); ``retinal_shift_x``, ``retinal_shift_y`` (px of
-        the head camera; the same in deg as ``retinal_shift_x_deg``, ``retinal_shift_y_deg``) and
-        ``retinal_rotation`` (deg), see :func:`retinal_motion`; ``head_measured``, ``eye_measured`` (1 or 0):
-        whether the instruments saw the movement. Over ``frame`` and ``field``: ``field_time``, the middle of
-        each exposure of the head camera in s from the start of the motion. Over ``unit``: what
-        :func:`v1lib.simulate.neurons.plant_units` planted. Attributes: the clock and ``start_s``, the
+        Hz, which the spikes are drawn from; ``excitability`` (step, unit), the slow drift that is a factor
+        of it and that nothing recorded tells of; ``speed``, ``pitch``, ``roll``, ``phi``, ``theta``,
+        ``pupil`` as in a session, ``torsion``, ``yaw`` (deg), ``x_position``, ``y_position`` (cm);
+        ``retinal_shift_x``, ``retinal_shift_y`` (px of the head camera; in deg as ``retinal_shift_x_deg``,
+        ``retinal_shift_y_deg``) and ``retinal_rotation`` (deg), see :func:`retinal_motion`;
+        ``head_measured``, ``eye_measured`` (1 or 0): whether the instruments saw the movement. Over ``frame``
+        and ``field``: ``field_time``, the middle of each exposure of the head camera in s from the start of
+        the motion.
+
+        Over ``unit``: ``unit_class``, a driver of :data:`v1lib.simulate.mixture.DRIVERS` or ``behavior``;
+        ``formula``; ``base_rate`` (Hz) and ``share``, see :mod:`v1lib.simulate.drive`; ``depends_on`` (unit,
+        variable): whether the rate depends on that behaviour variable, by gain, offset or as an eye
+        position (what the variable does to the retinal image is not counted); ``gain_weight`` and
+        ``offset_weight`` (unit, variable), signed, per spread of the variable
+        (:data:`v1lib.simulate.neurons.BEHAVIOR_SCALE`), 0 where none is planted. Fields:
+        ``receptive_field`` (unit, y, x) of unit norm, ``quadrature_field`` (complex and direction units),
+        ``temporal_kernel`` (unit, lag), lag in s, ``quadrature_kernel`` (direction units), 0 where a class
+        has none. Parameters, NaN where a class has none: ``azimuth`` (right positive), ``elevation`` (up
+        positive), ``width``, ``length``, ``orientation`` (of the bars), ``phase`` (deg),
+        ``spatial_frequency`` (cycles/deg); ``preferred_direction`` (deg, counter-clockwise from rightward
+        motion on the retina), ``temporal_frequency`` (Hz); ``pool_width`` (deg, standard deviation),
+        ``semisaturation`` (brightness) of normalised units; ``preferred_heading`` (deg of yaw),
+        ``heading_concentration``; ``preferred_theta``, ``preferred_phi``, ``position_width`` (deg).
+
+        ``oracle_r`` (unit): raw r of the true rate with the recorded spikes in bins of 48 ms over the whole
+        recording; ``ceiling_r``: the mean of the same over spikes drawn anew. ``behavior_correlation``
+        (variable, variable_2): of the true behaviour over steps. Attributes: the clock and ``start_s``, the
         camera-clock time of step 0's start from t0 of the ephys.
 
     Raises
@@ -131,6 +140,24 @@ def load_truth(path: str | Path) -> xr.Dataset:
     if len(files) != 1:
         raise InputError(path, "*_truth.nc", "the truth of a simulated recording", f"{len(files)} such files")
     return read_netcdf(files[0])
+
+
+def mean_between(values: np.ndarray, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Means of what is constant in each step between times in steps, (span, ...) from (step, ...).
+
+    The integral of a piecewise constant function is linear between its steps' edges, so interpolating the
+    running sum gives the exact mean. Outside the steps the function is 0.
+    """
+    columns = values.reshape(len(values), -1).astype(float)
+    total = np.concatenate([np.zeros((1, columns.shape[1])), np.cumsum(columns, axis=0)])
+
+    def until(edge: np.ndarray) -> np.ndarray:
+        edge = np.clip(edge, 0, len(values))
+        step = np.minimum(edge.astype(int), len(values) - 1)
+        return total[step] + (edge - step)[:, None] * columns[step]
+
+    mean = (until(last) - until(first)) / (last - first)[:, None]
+    return mean.reshape(len(first), *values.shape[1:])
 
 
 def bin_truth(truth: xr.Dataset, session: xr.Dataset) -> xr.Dataset:
@@ -161,17 +188,12 @@ def bin_truth(truth: xr.Dataset, session: xr.Dataset) -> xr.Dataset:
         raise InputError(
             "session", "time", f"bins within {truth.sizes['step'] * STEP_S:.3f} s of truth", span
         )
-    # The integral of a piecewise constant function is linear between its steps' edges, so interpolating the
-    # running sum gives the exact mean of a bin.
     binned = xr.Dataset(attrs=truth.attrs)
     for name, variable in truth.data_vars.items():
         if "step" not in variable.dims:
             binned[name] = variable
             continue
-        columns = variable.values.reshape(truth.sizes["step"], -1).astype(float)
-        total = np.concatenate([np.zeros((1, columns.shape[1])), np.cumsum(columns, axis=0)])
-        until = [[np.interp(edge, np.arange(len(total)), column) for column in total.T] for edge in in_steps]
-        mean = (np.array(until[1]) - np.array(until[0])).T * STEP_S / width
-        binned[name] = (("time", *variable.dims[1:]), mean.reshape(-1, *variable.shape[1:]))
+        mean = mean_between(variable.values, *in_steps)
+        binned[name] = (("time", *variable.dims[1:]), mean)
     binned["rate"] = binned["rate"] * width
     return binned.assign_coords(time=session["time"], unit=session["unit"])
