@@ -123,7 +123,7 @@ def test_units_are_allotted_by_largest_remainder():
         numbers = np.array([formulae.count(text) for text in STANDARD_MIXTURE])
         assert (np.abs(numbers - n * shares / shares.sum()) < 1).all()
         assert formulae == [text for text, k in zip(STANDARD_MIXTURE, numbers, strict=True) for _ in range(k)]
-    # Quotas 1.5, 1, 0.3, 0.2 of 3, worked by hand; then a tie, which goes to the earlier; then thirds.
+    # Quotas 1.5, 1, 0.3, 0.2 of 3, worked by hand; then a tie, which goes to the earlier.
     chosen = {"simple": 0.75, "complex": 0.5, "speed": 0.15, "untuned": 0.1}
     assert [str(one) for one in allot(chosen, 3)] == ["simple", "simple", "complex"]
     assert [str(one) for one in allot({"complex": 1, "simple": 1}, 3)] == ["complex", "complex", "simple"]
