@@ -206,7 +206,7 @@ def _labelled(
     for label in wanted:
         if labels.count(label) != 1:
             raise InputError(file, f"{name}, {dim} {label}", "one column of that name", f"only {labels}")
-    table = read_values(file, name, variable.transpose(..., dim)).astype(float)
+    table = read_values(file, name, variable.transpose(..., dim)).astype(float, copy=False)
     return {label: table[:, labels.index(label)] for label in wanted}
 
 

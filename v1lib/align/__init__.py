@@ -88,8 +88,8 @@ def align(
     edges = bin_edges(start, stop, bin_width_s)
     if edges.size < 2:
         raise InputError("align", "bin_width_s", "at least one bin where all streams run", f"{bin_width_s} s")
-    frames, coverage, n_constant = mean_frames(recording.world, edges, frame_shape)
     tilt = head_tilt(imu["time"].values, imu["acc"].values, imu["gyro"].values)
+    frames, coverage, n_constant = mean_frames(recording.world, edges, frame_shape)
     speed = recording.top["speed"].values
     plausible = np.where(speed <= FASTEST_SPEED, speed, np.nan)
     if np.isnan(plausible).all():

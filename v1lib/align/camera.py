@@ -40,10 +40,10 @@ def split_fields(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _fill_rows(picture: np.ndarray, first: int) -> np.ndarray:
     """Keep rows `first`, `first` + 2, … and put the mean of their neighbours between them."""
     full = picture.astype(np.float32)
-    above = np.concatenate([full[:, 1:2], full[:, :-1]], axis=1)
-    below = np.concatenate([full[:, 1:], full[:, -2:-1]], axis=1)
-    missing = slice(1 - first, None, 2)
-    full[:, missing] = 0.5 * (above + below)[:, missing]
+    kept, missing = full[:, first::2], full[:, 1 - first :: 2]
+    above = np.arange(missing.shape[1]) - first
+    last = kept.shape[1] - 1
+    missing[:] = 0.5 * (kept[:, above.clip(0)] + kept[:, (above + 1).clip(0, last)])
     return full
 
 
@@ -121,7 +121,8 @@ def mean_frames(
         shown = [weight[part, block].multiply(~constant[block]).tocsr() for weight in weights]
         total[part] = np.sum([weight.sum(axis=1).ravel() for weight in shown], axis=0)
         # Filling in a field's missing rows is linear, so it is done once a bin, after the weighted sum.
-        sums = [(weight @ video.astype(np.float32)).reshape(-1, *shape) for weight in shown]
+        single = video.astype(np.float32)
+        sums = [(weight.astype(np.float32) @ single).reshape(-1, *shape) for weight in shown]
         if len(sums) == 2:
             sums = [_fill_rows(field_sum, first) for first, field_sum in enumerate(sums)]
         mean = np.sum(sums, axis=0) / np.maximum(total[part], 1e-9)[:, None, None]
