@@ -10,14 +10,22 @@ import xarray as xr
 
 from v1lib.align.bins import bin_edges, count_spikes, mean_in_bins
 from v1lib.align.camera import LEAST_COVERAGE, field_period, mean_frames
-from v1lib.align.clocks import ClockFit, estimate_clock, windowed_lags
+from v1lib.align.clocks import ClockFit, ClockJump, clock_residuals, estimate_clock, windowed_lags
 from v1lib.align.eye import EyeCamera, calibrate_camera, eye_angles
 from v1lib.align.head import head_tilt
 from v1lib.errors import InputError
 from v1lib.recording import Recording
 from v1lib.session import BEHAVIOR_UNITS, SCHEMA_VERSION, validate_session
 
-__all__ = ["ClockFit", "align", "estimate_clock", "eye_of", "windowed_lags"]
+__all__ = [
+    "ClockFit",
+    "ClockJump",
+    "align",
+    "clock_residuals",
+    "estimate_clock",
+    "eye_of",
+    "windowed_lags",
+]
 
 #: No mouse in the arena runs faster; what is faster is a tracking error of the camera above, cm/s.
 FASTEST_SPEED = 25.0
