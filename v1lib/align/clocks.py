@@ -96,11 +96,12 @@ class ClockFit:
 _SEARCH_S = 10.0
 #: Windows of the coarse search and of the plots, s.
 _COARSE_WINDOW_S, _WINDOW_S = 10.0, 60.0
+_WINDOWS_A_MINUTE = 6
 _GRID_HZ = 100.0
 #: Eye and head that agree less than this give no clock.
 _LEAST_QUALITY = 0.2
-#: A minute must agree if, by the fit of the whole, its correlation should be higher than this.
-_SHOULD_AGREE = 0.5
+#: Coarse windows above this correlation agree; a minute of moving head has at least this share of theirs.
+_AGREES, _LEAST_SHARE = 0.4, 0.25
 _LEAST_STEPS = 600
 _LEAST_STRETCH_STEPS = 200
 #: Error that the coarse clock may have, s.
@@ -109,8 +110,10 @@ _GAP_MARGIN_S = 0.05
 _JOINED_S = 0.1
 #: Degrees of freedom of Student's t.
 _FREEDOM = 4.0
-#: Steps this many spreads off are fast movements of the eye's own; so is what lies this near to them, s.
-_FAST_AT, _FAST_MARGIN_S = 5.0, 0.025
+#: Steps this many spreads off are fast movements of the eye's own.
+_FAST_AT = 5.0
+#: What is left out before and after them, s.
+_FAST_BEFORE_S, _FAST_AFTER_S = 0.1, 0.025
 #: Blocks of the sandwich, of a minute's sandwich, and of the search for small jumps, s.
 _BLOCK_S, _MINUTE_BLOCK_S, _FINE_BLOCK_S = 10.0, 5.0, 2.0
 #: Independent samples a second in the coarse search: a turn of the head takes about 0.1 s.
@@ -122,10 +125,13 @@ LEAST_JUMP_S = 0.008
 _JUMP_STANDARD_ERRORS = 6.0
 #: Chi-square that a small jump must gain over a straight line, and over a smooth bend of the clock.
 _JUMP_GAIN, _JUMP_OVER_BEND = 40.0, 15.0
-#: Log likelihood within which the place of a jump is taken to lie.
-_PLACE_SUPPORT = 6.0
-_PLACE_SEARCH_S = 30.0
+#: Log likelihood within which the place of a jump is taken to lie; more than chance needs, because errors
+#: of neighbouring steps are alike. A gap of the stamps that can hold the jump may lie this much off.
+_PLACE_SUPPORT, _GAP_SUPPORT = 10.0, 20.0
+_PLACE_SEARCH_S = 60.0
 _MOST_JUMPS = 8
+#: A stream that does not change for so long has stopped, s.
+_FROZEN_S = 10.0
 #: A gyroscope is saturated if more than this share of its samples lies at one end of the range.
 _SATURATED_SHARE = 0.005
 
@@ -149,6 +155,16 @@ class _Steps(NamedTuple):
 
     def at(self, which: np.ndarray) -> _Steps:
         return _Steps(*(values[which] for values in self))
+
+
+class _Agreement(NamedTuple):
+    """Windows: middles (s, camera clock), correlation and spread of the head's velocity (deg/s) at each lag
+    of the grid, (window, lag), and the share of the frames that are tracked."""
+
+    centers: np.ndarray
+    r: np.ndarray
+    moved: np.ndarray
+    tracked: np.ndarray
 
 
 class _Model(NamedTuple):
@@ -206,8 +222,10 @@ def estimate_clock(
     linear between samples and its integral exact. The likelihood is maximised over offset, drift, sizes of
     jumps, gain, bias, back and scale together and continuously (expectation maximisation, by Gauss-Newton
     steps with the weights of Student's t). The eye's own fast movements (steps more than five spreads off)
-    and the 25 ms on both sides of them are no part of the model and are left out: they begin and end while
-    the head turns, and a frame that holds part of one would pass for a lag.
+    are no part of the model and are left out, with 25 ms after them, since a frame that holds part of one
+    would pass for a lag, and 100 ms before them: a fast movement begins when a turn has taken the eye far,
+    so that turns before it are cut off in full swing, and whatever of a turn the gyroscope or the gain
+    gets wrong would not average out.
 
     Standard errors are those of a sandwich, with the scores summed over blocks of ten seconds, because eye
     movements are correlated over seconds. The place of a jump counts as known.
@@ -224,12 +242,13 @@ def estimate_clock(
     if not np.isfinite(eye_lag_s) or abs(eye_lag_s) > 0.1:
         raise InputError("estimate_clock", "eye_lag_s", "a lag within ±0.1 s", f"{eye_lag_s} s")
     eye_time, eye_theta, head = _checked(eye_time, eye_theta, gyro_time, gyro_z)
-    centers, agreement = _agreement(eye_time, eye_theta, head.time, head.rate, _COARSE_WINDOW_S, _SEARCH_S)
-    path, likelihood = _lag_path(agreement)
-    flipped, flipped_likelihood = _lag_path(-agreement)
+    agreement = _agreement(eye_time, eye_theta, head, _COARSE_WINDOW_S, _SEARCH_S)
+    path, likelihood = _lag_path(agreement.r)
+    flipped, flipped_likelihood = _lag_path(-agreement.r)
     if flipped_likelihood > likelihood:
-        _refuse_flipped(eye_time, eye_theta, head, centers, flipped)
-    steps, stretch, jumps, model = _fit_with_jumps(eye_time, eye_theta, head, centers, path)
+        _refuse_flipped(eye_time, eye_theta, head, agreement.centers, flipped)
+    _refuse_disagreement(agreement, path)
+    steps, stretch, jumps, model = _fit_with_jumps(eye_time, eye_theta, head, agreement.centers, path)
     slow = _slow(steps, stretch, head, model)
     turned = _turned(steps, stretch, head, model)
     quality = _correlation(-steps.size[slow], turned[slow])
@@ -237,7 +256,6 @@ def estimate_clock(
         _refuse_distant(eye_time, eye_theta, head)
         expected = f"steps of the eye that mirror those of the head (r above {_LEAST_QUALITY})"
         raise InputError("estimate_clock", "eye_theta against gyro_z", expected, f"r = {quality:.2f}")
-    _refuse_disagreement(steps, turned, model)
     covariance = _covariance(steps.at(slow), stretch[slow], head, model, _BLOCK_S)
     # The model has t_ephys = t_cam + shift + slope · (t_cam − middle); written the other way round:
     rate, middle = 1 + model.slope, model.middle
@@ -352,14 +370,12 @@ def _checked(
         measured = int(np.isfinite(values).sum())
         if measured < _LEAST_STEPS:
             raise InputError(where, name, f"{_LEAST_STEPS} measured samples or more", str(measured))
+        _refuse_frozen(name, np.asarray(time), np.asarray(values))
     eye_time, eye_theta, gyro_time, gyro_z = (
         np.asarray(a, float) for a in (eye_time, eye_theta, gyro_time, gyro_z)
     )
     ran = np.isfinite(gyro_z)
     time, rate = gyro_time[ran], gyro_z[ran]
-    if np.unique(rate).size < 10:
-        found = f"{np.unique(rate).size} different values"
-        raise InputError(where, "gyro_z", "a yaw velocity that varies", found)
     share = max((rate == rate.min()).mean(), (rate == rate.max()).mean())
     if share > _SATURATED_SHARE:
         found = f"{100 * share:.1f} % of the samples at an end, {rate.min():.6g} or {rate.max():.6g} deg/s"
@@ -367,6 +383,18 @@ def _checked(
     _refuse_spans(eye_time, eye_theta, time, rate)
     middle = 0.5 * (rate[1:] + rate[:-1])
     return eye_time, eye_theta, _Head(time, rate, np.concatenate([[0.0], np.cumsum(middle * np.diff(time))]))
+
+
+def _refuse_frozen(name: str, time: np.ndarray, values: np.ndarray) -> None:
+    """Refuse a stream that stands at one value for long: its sensor or tracker had stopped."""
+    edges = np.flatnonzero(np.concatenate([[True], np.diff(values) != 0]))  # NaN differs from NaN
+    last = np.append(edges[1:] - 1, values.size - 1)
+    stood = time[last] - time[edges]
+    longest = int(stood.argmax())
+    if stood[longest] > _FROZEN_S:
+        begin, end = time[edges[longest]], time[last[longest]]
+        found = f"{values[edges[longest]]:.6g} throughout from {begin:.1f} to {end:.1f} s"
+        raise InputError("estimate_clock", name, "values that vary, or NaN where not measured", found)
 
 
 def _refuse_spans(eye_time: np.ndarray, theta: np.ndarray, gyro_time: np.ndarray, rate: np.ndarray) -> None:
@@ -415,26 +443,32 @@ def _refuse_flipped(
         )
 
 
-def _refuse_disagreement(steps: _Steps, turned: np.ndarray, model: _Model) -> None:
-    """Refuse a recording in which a minute or more does not agree with the clock of the rest."""
-    residual = steps.size + model.gain * turned
-    spread = _spread(residual)
-    minute = ((steps.first - steps.first[0]) / _WINDOW_S).astype(int)
-    bad = []
-    for number in np.unique(minute):
-        inside = minute == number
-        if inside.sum() < _LEAST_STEPS:
-            continue
-        moved = model.gain * _spread(turned[inside])
-        slow = inside & (np.abs(residual) < _FAST_AT * _spread(residual[inside]))
-        r = _correlation(-steps.size[slow], turned[slow])
-        if moved / np.hypot(moved, spread) > _SHOULD_AGREE and not r > _LEAST_QUALITY:
-            bad.append((steps.first[inside][0], steps.last[inside][-1], r))
+def _refuse_disagreement(agreement: _Agreement, path: np.ndarray) -> None:
+    """Refuse a recording of which a minute or more does not agree at the lag of the rest."""
+    at = np.rint((path + _SEARCH_S) * _GRID_HZ).astype(int)
+    number = np.arange(path.size)
+    r, moved = agreement.r[number, at], agreement.moved[number, at]
+    agrees = r > _AGREES
+    # Where nothing agrees, no part is at fault; where the head rests, there is nothing to agree on.
+    if agrees.sum() < max(3, 0.1 * path.size):
+        return
+    least = _LEAST_SHARE * np.median(r[agrees])
+    telling = (moved > 0.5 * np.median(moved[agrees])) & (agreement.tracked > 0.5)
+    bad: list[tuple[int, int, float, float]] = []
+    for first in range(0, path.size, _WINDOWS_A_MINUTE):
+        inside = (number >= first) & (number < first + _WINDOWS_A_MINUTE) & telling
+        if inside.sum() >= _WINDOWS_A_MINUTE // 2 and r[inside].mean() < least:
+            last = min(first + _WINDOWS_A_MINUTE, path.size) - 1
+            begin, end = agreement.centers[[first, last]] + 0.5 * _COARSE_WINDOW_S * np.array([-1, 1])
+            if bad and bad[-1][1] == first:
+                begin, bad = bad[-1][2], bad[:-1]
+            bad.append((first, last + 1, begin, end))
     if bad:
-        stretches = ", ".join(f"{first:.0f} to {last:.0f} s (r = {r:.2f})" for first, last, r in bad[:6])
-        more = f" and {len(bad) - 6} minutes more" if len(bad) > 6 else ""
-        expected = "eye and head that agree throughout (cut the rest, or make its theta NaN)"
-        found = f"none from {stretches}{more}, camera clock"
+        stretches = " and ".join(f"from {begin:.0f} to {end:.0f} s" for _, _, begin, end in bad)
+        expected = "an eye that mirrors the head throughout (cut other parts, or make their theta NaN)"
+        found = (
+            f"none {stretches} of the camera's clock, at the lag of the rest or one within {_SEARCH_S:.0f} s"
+        )
         raise InputError("estimate_clock", "eye_theta against gyro_z", expected, found)
 
 
@@ -467,39 +501,28 @@ def _eye_velocity(eye_time: np.ndarray, eye_theta: np.ndarray) -> tuple[np.ndarr
 
 
 def _agreement(
-    eye_time: np.ndarray,
-    eye_theta: np.ndarray,
-    gyro_time: np.ndarray,
-    gyro_z: np.ndarray,
-    window_s: float,
-    search_s: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Correlation of minus the eye's velocity with the head's in each window at each lag of a 10-ms grid.
-
-    Returns
-    -------
-    centers : (window,) array
-        Middle of each window, s, camera clock.
-    agreement : (window, lag) array
-        From −search_s to +search_s; zero where one of the two does not move.
-    """
+    eye_time: np.ndarray, eye_theta: np.ndarray, head: _Head, window_s: float, search_s: float
+) -> _Agreement:
+    """Correlation of minus the eye's velocity with the head's in each window at each lag of a 10-ms grid."""
     at, velocity = _eye_velocity(eye_time, eye_theta)
-    n, reach = round(window_s * _GRID_HZ), round(search_s * _GRID_HZ)
-    count = max(int((at[-1] - at[0]) / window_s), 1)
-    n = min(n, int((at[-1] - at[0]) * _GRID_HZ))
-    centers, rows = [], []
-    for start in at[0] + window_s * np.arange(count):
+    n = min(round(window_s * _GRID_HZ), int((at[-1] - at[0]) * _GRID_HZ))
+    reach = round(search_s * _GRID_HZ)
+    centers, rows, moved, tracked = [], [], [], []
+    for start in at[0] + window_s * np.arange(max(int((at[-1] - at[0]) / window_s), 1)):
         grid = start + np.arange(-reach, n + reach) / _GRID_HZ
         eye = -_at(grid[reach : reach + n], at, velocity)
-        head = _at(grid, gyro_time, gyro_z)
+        turning = _at(grid, head.time, head.rate)
         eye -= eye.mean()
-        along = correlate(head, eye, mode="valid")
-        sums, squares = (np.concatenate([[0.0], np.cumsum(a)]) for a in (head, head**2))
-        power = squares[n:] - squares[:-n] - (sums[n:] - sums[:-n]) ** 2 / n
-        norm = np.sqrt(np.maximum(power, 0) * (eye @ eye))
+        along = correlate(turning, eye, mode="valid")
+        sums, squares = (np.concatenate([[0.0], np.cumsum(a)]) for a in (turning, turning**2))
+        variance = np.maximum((squares[n:] - squares[:-n]) / n - ((sums[n:] - sums[:-n]) / n) ** 2, 0.0)
+        norm = n * np.sqrt(variance) * eye.std()
         rows.append(np.divide(along, norm, out=np.zeros_like(along), where=norm > 1e-6 * (1 + norm.max())))
+        moved.append(np.sqrt(variance))
         centers.append(start + 0.5 * n / _GRID_HZ)
-    return np.array(centers), np.array(rows)
+        inside = (at >= start) & (at < start + window_s)
+        tracked.append(inside.sum() * np.median(np.diff(eye_time)) / window_s)
+    return _Agreement(np.array(centers), np.array(rows), np.array(moved), np.array(tracked))
 
 
 def windowed_lags(
@@ -521,13 +544,11 @@ def windowed_lags(
     peaks : (window,) array
         Height of the peak in standard deviations of the cross-correlation over all lags.
     """
-    measured = np.isfinite(gyro_z)
+    eye_time, eye_theta, head = _checked(eye_time, eye_theta, gyro_time, gyro_z)
     reach = 4.0
-    centers, agreement = _agreement(
-        eye_time, eye_theta, gyro_time[measured], gyro_z[measured], _WINDOW_S, reach
-    )
-    lags = np.argmax(agreement, axis=1) / _GRID_HZ - reach
-    return centers, lags, agreement.max(axis=1) / agreement.std(axis=1)
+    found = _agreement(eye_time, eye_theta, head, _WINDOW_S, reach)
+    lags = np.argmax(found.r, axis=1) / _GRID_HZ - reach
+    return found.centers, lags, found.r.max(axis=1) / found.r.std(axis=1)
 
 
 def _lag_path(agreement: np.ndarray) -> tuple[np.ndarray, float]:
@@ -589,6 +610,8 @@ def _fit_with_jumps(
     model : _Model
     """
     every = _steps_of(eye_time, eye_theta)
+    wide = np.flatnonzero(np.diff(eye_time) > 1.4 * np.median(np.diff(eye_time)))
+    gaps = np.column_stack([eye_time[wide], eye_time[wide + 1]])
     cuts = np.flatnonzero(np.abs(np.diff(path)) > 1.5 / _GRID_HZ)
     jumps = [(float(centers[cut]), float(centers[cut + 1])) for cut in cuts]
     number = np.searchsorted(cuts, np.arange(centers.size))
@@ -598,7 +621,7 @@ def _fit_with_jumps(
     model = model._replace(shift=model.shift + model.slope * (model.middle - centers.mean()))
     for _ in range(2 * _MOST_JUMPS):
         jumps, model = _refit(every, head, jumps, model)
-        jumps = [_place(every, head, jumps, model, k) for k in range(len(jumps))]
+        jumps = [_place(every, gaps, head, jumps, model, k) for k in range(len(jumps))]
         jumps, model = _refit(every, head, jumps, model)
         weak = _weakest(every, head, jumps, model)
         if weak is not None:
@@ -681,35 +704,43 @@ def _weakest(every: _Steps, head: _Head, jumps: list[tuple[float, float]], model
 
 
 def _place(
-    every: _Steps, head: _Head, jumps: list[tuple[float, float]], model: _Model, k: int
+    every: _Steps,
+    gaps: np.ndarray,
+    head: _Head,
+    jumps: list[tuple[float, float]],
+    model: _Model,
+    k: int,
 ) -> tuple[float, float]:
     """Between which camera times jump `k` lies: where the likelihood of the old lag gives way to the new.
 
-    A gap of the stamps that could hold the jump is preferred to what lies beside it.
+    One of the `gaps` of the stamps, (gap, 2), that can hold the jump is preferred to what lies beside it.
     """
     begin, end = jumps[k][0] - _PLACE_SEARCH_S, jumps[k][1] + _PLACE_SEARCH_S
     begin = max(begin, jumps[k - 1][1]) if k else begin
     end = min(end, jumps[k + 1][0]) if k + 1 < len(jumps) else end
     steps = every.at((every.first >= begin) & (every.last <= end))
-    likelihoods = []
+    residuals, covered = [], np.ones(steps.first.size, bool)
     for stretch in (k, k + 1):
         number = np.full(steps.first.size, stretch)
-        residual = _residual(steps, _turned(steps, number, head, model), model)
-        terms = -0.5 * (_FREEDOM + 1) * np.log1p((residual / model.scale) ** 2 / _FREEDOM)
-        lag = _on_ephys(steps.first, number, model) - steps.first
-        likelihoods.append(np.where(_covered(steps, lag, head), terms, terms.min()))
+        residuals.append(_residual(steps, _turned(steps, number, head, model), model) / model.scale)
+        covered &= _covered(steps, _on_ephys(steps.first, number, model) - steps.first, head)
+    old, new = residuals
+    # What is fast by both clocks is the eye's own and speaks for neither.
+    telling = covered & (np.minimum(np.abs(old), np.abs(new)) < _FAST_AT)
+    terms = 0.5 * (_FREEDOM + 1) * (np.log1p(new**2 / _FREEDOM) - np.log1p(old**2 / _FREEDOM))
     # With the jump after i steps, i of them are on the old count.
-    along = np.concatenate([[0.0], np.cumsum(likelihoods[0] - likelihoods[1])])
-    likely = np.flatnonzero(along > along.max() - _PLACE_SUPPORT)
-    first, last = max(likely[0] - 1, 0), min(likely[-1], steps.first.size - 1)
-    after, before = steps.first[first], steps.last[last]
+    along = np.concatenate([[0.0], np.cumsum(np.where(telling, terms, 0.0))])
+    along -= along.max()
     size = -(model.shift[k + 1] - model.shift[k]) / (1 + model.slope)
-    gaps = steps.first[1:] - steps.last[:-1]
-    held = np.flatnonzero((gaps > 0) & (steps.last[:-1] >= after) & (steps.first[1:] <= before))
-    if held.size:
-        widest = held[gaps[held].argmax()]
-        if gaps[widest] > (0.9 * size if size > 0 else -0.5 * size):
-            return float(steps.last[widest]), float(steps.first[widest + 1])
+    lost = np.diff(gaps, axis=1)[:, 0] - np.median(steps.last - steps.first)
+    held = (lost > (0.8 * size if size > 0 else -0.5 * size)) & (gaps[:, 0] >= begin) & (gaps[:, 1] <= end)
+    held &= along[np.searchsorted(steps.first, gaps[:, 1])] > -_GAP_SUPPORT
+    if held.any():
+        after, before = gaps[held][lost[held].argmax()]
+        return float(after), float(before)
+    likely = np.flatnonzero(along > -_PLACE_SUPPORT)
+    after = steps.first[max(likely[0] - 1, 0)]
+    before = steps.last[min(likely[-1], steps.last.size - 1)]
     # A forward jump takes as much of the camera's count as it is large.
     short = max(size + 1e-3 - (before - after), 0.0)
     return float(after - 0.5 * short), float(before + 0.5 * short)
@@ -848,7 +879,7 @@ def _slow(steps: _Steps, stretch: np.ndarray, head: _Head, model: _Model) -> np.
     """Whether each step is clear of the eye's own fast movements, (n,)."""
     residual = _residual(steps, _turned(steps, stretch, head, model), model)
     fast = np.abs(residual) > _FAST_AT * _spread(residual)
-    begin, end = steps.first[fast] - _FAST_MARGIN_S, steps.last[fast] + _FAST_MARGIN_S
+    begin, end = steps.first[fast] - _FAST_BEFORE_S, steps.last[fast] + _FAST_AFTER_S
     return np.searchsorted(begin, steps.last) == np.searchsorted(end, steps.first, side="right")
 
 
