@@ -1,6 +1,6 @@
 """Models of mouse V1 from gaze-corrected vision, behaviour and time."""
 
-from v1lib.align import ClockFit, align, estimate_clock
+from v1lib.align import ClockFit, ClockJump, align, clock_residuals, estimate_clock
 from v1lib.errors import InputError
 from v1lib.fit import FitConfig, Run, fit, predict
 from v1lib.models import encoding_model
@@ -15,6 +15,7 @@ from v1lib.store import load_run, save_run
 
 __all__ = [
     "ClockFit",
+    "ClockJump",
     "EncodingModel",
     "FitConfig",
     "InputError",
@@ -23,6 +24,7 @@ __all__ = [
     "Splits",
     "align",
     "bin_truth",
+    "clock_residuals",
     "encoding_model",
     "estimate_clock",
     "fit",

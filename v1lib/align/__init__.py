@@ -9,7 +9,7 @@ import xarray as xr
 
 from v1lib.align.bins import bin_edges, count_spikes, mean_in_bins
 from v1lib.align.camera import LEAST_COVERAGE, field_period, mean_frames
-from v1lib.align.clocks import ClockFit, estimate_clock, windowed_lags
+from v1lib.align.clocks import ClockFit, ClockJump, clock_residuals, estimate_clock, windowed_lags
 from v1lib.align.eye import EyeCamera, calibrate_camera, eye_angles
 from v1lib.align.head import head_tilt
 from v1lib.errors import InputError
@@ -17,7 +17,15 @@ from v1lib.fingerprint import sha256
 from v1lib.recording import Recording
 from v1lib.session import BEHAVIOR_UNITS, SCHEMA_VERSION, validate_session
 
-__all__ = ["ClockFit", "align", "estimate_clock", "eye_of", "windowed_lags"]
+__all__ = [
+    "ClockFit",
+    "ClockJump",
+    "align",
+    "clock_residuals",
+    "estimate_clock",
+    "eye_of",
+    "windowed_lags",
+]
 
 #: No mouse in the arena runs faster; what is faster is a tracking error of the camera above, cm/s.
 FASTEST_SPEED = 25.0
@@ -31,6 +39,7 @@ def align(
     bin_width_s: float = 0.048,
     frame_shape: tuple[int, int] | None = None,
     clock: ClockFit | None = None,
+    eye_lag_s: float = 0.0,
 ) -> xr.Dataset:
     """Bring a recording onto one clock and into bins.
 
@@ -43,6 +52,8 @@ def align(
         Rows and columns of the session's frames; the camera's own by default.
     clock : ClockFit, optional
         The clock of the ephys against the cameras'; estimated from eye and gyroscope by default.
+    eye_lag_s : float
+        How long the eye's movement lags the head's, s, for that estimate; not to be given with `clock`.
 
     Returns
     -------
@@ -64,7 +75,8 @@ def align(
     A spike or a sample on an edge belongs to the later bin. Behaviour is the mean of the samples measured
     in a bin, NaN where none was. Speeds above 25 cm/s are tracking errors and count as not measured; their
     share is the attribute ``speed_masked``. A bin that the head camera covers by less than half is left out
-    and begins a new stretch; their number is the attribute ``bins_without_frames``.
+    and begins a new stretch; their number is the attribute ``bins_without_frames``. So is a bin that overlaps
+    the place of a jump of the camera's clock (attributes ``clock_jumps`` and ``bins_at_clock_jumps``).
     """
     name = recording.path.name
     period = field_period(recording.world)
@@ -76,9 +88,12 @@ def align(
     eye = eye_of(recording)
     imu = recording.imu
     if clock is None:
+        gyro = imu["gyro"].sel(axis="up").values
         clock = estimate_clock(
-            eye["time"].values, eye["theta"].values, imu["time"].values, imu["gyro"].sel(axis="up").values
+            eye["time"].values, eye["theta"].values, imu["time"].values, gyro, eye_lag_s=eye_lag_s
         )
+    elif eye_lag_s != 0.0:
+        raise InputError("align", "eye_lag_s", "a lag of the eye or a clock, not both", f"{eye_lag_s} s")
     if not np.isfinite([clock.offset_s, clock.drift_ppm]).all():
         raise InputError(
             "align", "clock", "a finite offset and drift", f"{clock.offset_s}, {clock.drift_ppm}"
@@ -109,7 +124,11 @@ def align(
 
     _check_counts(recording, counts, edges)
 
-    kept = coverage >= LEAST_COVERAGE
+    filmed = coverage >= LEAST_COVERAGE
+    jumped = np.zeros(filmed.size, bool)
+    for jump in clock.jumps:
+        jumped |= (edges[:-1] < jump.before_s) & (edges[1:] > jump.after_s)
+    kept = filmed & ~jumped
     if not kept.any():
         raise InputError(name, "WORLD_video", "pictures in at least one bin", "none in any")
     number = np.cumsum(np.diff(kept.astype(int), prepend=0) == 1) - 1
@@ -139,8 +158,15 @@ def align(
             "clock_drift_ppm": clock.drift_ppm,
             "clock_drift_se_ppm": clock.drift_se_ppm,
             "clock_quality": clock.quality,
+            "clock_eye_lag_s": clock.eye_lag_s,
+            "clock_jumps": [
+                f"{j.size_s:+.6f} s (se {j.size_se_s:.6f} s) between {j.after_s:.4f} and {j.before_s:.4f} s"
+                for j in clock.jumps
+            ]
+            or "none",
             "speed_masked": float((speed > FASTEST_SPEED).mean()),
-            "bins_without_frames": int((~kept).sum()),
+            "bins_without_frames": int((~filmed).sum()),
+            "bins_at_clock_jumps": int(jumped.sum()),
             "pupil_unit": "px",
             "imu_masked": recording.imu.attrs["masked"],
             "constant_frames": n_constant,

@@ -41,10 +41,11 @@ _PARK = ("surlab/Park_et_al", "bdff7ce60297cc5cdcb46687645f43e80f8d719c")
 _IMU = ("rfayat/sensors_IMU_head_tilt_rodents", "f143a925988a75502485d343340f09e8ef4fe1d0")
 _EKS = ("paninski-lab/eks", "528c3cf804e3ad3feeb9cb9b33415de814ddc492")
 _PYNAPPLE = ("pynapple-org/pynapple", "7ac20f7a5232785e926c0bd8745093281e1f65fb")
+_MEYER = ("arnefmeyer/meyer-et-al_currbiol_2020", "423adbdce0be5622bb6f36b5bfba30c46d83d468")
 _EYE_VIDEO = "5285c561-80da-4563-8694-739da92e5dd0.left"
 
 #: The files by name; a name is also the file's place below ``V1LIB_DATA`` or the cache folder. All are
-#: MIT-licensed.
+#: MIT-licensed, but for the one that says otherwise.
 SOURCES = {
     # Mouse visual cortex under two-photon imaging, drifting gratings (Park et al. 2024).
     "park2024/230803_mrcuts25_fov6_grat-000_data.mat": Source(
@@ -84,6 +85,13 @@ SOURCES = {
         *_PYNAPPLE,
         "tests/nwbfilestest/phy/pynapplenwb/A8604-211122.nwb",
         "6c9913f1a36c43dc627a541f4e521eb17e305879eb4d9bce949f77970994ac22",
+    ),
+    # Head and eyes of a freely moving mouse for ten minutes (Meyer, O'Keefe and Poort 2020). Its repository
+    # states no licence: the file is only ever fetched from there, and no copy of it is kept in this one.
+    "meyer2020/example_freely_moving.npy": Source(
+        *_MEYER,
+        "data/example_freely_moving.npy",
+        "a58dc10f641fc970f30d5366f50e184a9b9acdbe5714e723e6d0928d084012e3",
     ),
 }
 
