@@ -22,7 +22,8 @@ CAMERA = camera_of((60, 80), 100.0)
 SECONDS, TURN_DEG = 4.0, 10.0
 STILL = {"x": 30.0, "y": 20.0, "speed": 0.0, "yaw": 40.0, "pitch": -5.0, "roll": 0.0}
 # The eye rests far to one side, where its ellipses are flat enough to calibrate the camera by.
-STILL |= {"theta": 15.0, "phi": 0.0, "torsion": 0.0, "pupil": 30.0}
+STILL |= {"z": 3.0, "theta": 15.0, "phi": 0.0, "torsion": 0.0, "pupil": 30.0}
+STILL |= {"head_measured": True, "eye_measured": True}
 #: What moves, and by how many degrees; the last three are mirror images of the first.
 MOVEMENTS = {
     "head left": ("yaw", TURN_DEG),
