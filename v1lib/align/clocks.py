@@ -102,7 +102,7 @@ _GRID_HZ = 100.0
 #: Eye and head that agree less than this give no clock.
 _LEAST_QUALITY = 0.2
 #: Coarse windows above this correlation agree; a minute of moving head has at least this share of theirs.
-_AGREES, _LEAST_SHARE = 0.4, 0.25
+_AGREES, _LEAST_SHARE = 0.35, 0.25
 _LEAST_STEPS = 600
 _LEAST_STRETCH_STEPS = 200
 #: Error that the coarse clock may have, s.
@@ -120,7 +120,7 @@ _BLOCK_S, _MINUTE_BLOCK_S, _FINE_BLOCK_S = 10.0, 5.0, 2.0
 #: Independent samples a second in the coarse search: a turn of the head takes about 0.1 s.
 _INDEPENDENT_HZ = 10.0
 #: Log likelihood that a jump must gain in the coarse search.
-_JUMP_PRICE = 25.0
+_JUMP_PRICE = 18.0
 #: A jump is reported from this size on, s, and from this many standard errors on.
 LEAST_JUMP_S = 0.008
 _JUMP_STANDARD_ERRORS = 6.0
@@ -492,13 +492,16 @@ def _at(grid: np.ndarray, time: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.where(joined, np.interp(grid, time, values), 0.0)
 
 
+def _clipped(velocity: np.ndarray) -> np.ndarray:
+    """Velocities without more than two spreads: saccades and the fastest turns must not carry all."""
+    return np.clip(velocity, -2 * _spread(velocity), 2 * _spread(velocity))
+
+
 def _eye_velocity(eye_time: np.ndarray, eye_theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Middles (s) and velocities (deg/s) of the steps between tracked neighbours, saccades set to zero."""
+    """Middles (s) and velocities (deg/s) of the steps between tracked neighbours."""
     step, duration = np.diff(eye_theta), np.diff(eye_time)
     tracked = np.isfinite(step)
-    velocity, at = (step / duration)[tracked], (eye_time[:-1] + 0.5 * duration)[tracked]
-    # Saccades are far faster than anything the head does; left out, they cannot carry the correlation.
-    return at, np.where(np.abs(velocity) < 6 * _spread(velocity), velocity, 0.0)
+    return (eye_time[:-1] + 0.5 * duration)[tracked], (step / duration)[tracked]
 
 
 def _agreement(
@@ -511,8 +514,8 @@ def _agreement(
     centers, rows, moved, tracked = [], [], [], []
     for start in at[0] + window_s * np.arange(max(int((at[-1] - at[0]) / window_s), 1)):
         grid = start + np.arange(-reach, n + reach) / _GRID_HZ
-        eye = -_at(grid[reach : reach + n], at, velocity)
-        turning = _at(grid, head.time, head.rate)
+        eye = -_clipped(_at(grid[reach : reach + n], at, velocity))
+        turning = _clipped(_at(grid, head.time, head.rate))
         eye -= eye.mean()
         along = correlate(turning, eye, mode="valid")
         sums, squares = (np.concatenate([[0.0], np.cumsum(a)]) for a in (turning, turning**2))
@@ -583,8 +586,8 @@ def _distant_lag(eye_time: np.ndarray, eye_theta: np.ndarray, head: _Head) -> fl
     """How far the ephys clock is ahead, s, over all lags at which the streams overlap; None if unclear."""
     at, velocity = _eye_velocity(eye_time, eye_theta)
     hz = 0.5 * _GRID_HZ
-    eye = -_at(np.arange(at[0], at[-1], 1 / hz), at, velocity)
-    turning = _at(np.arange(head.time[0], head.time[-1], 1 / hz), head.time, head.rate)
+    eye = -_clipped(_at(np.arange(at[0], at[-1], 1 / hz), at, velocity))
+    turning = _clipped(_at(np.arange(head.time[0], head.time[-1], 1 / hz), head.time, head.rate))
     along = np.abs(correlate(turning - turning.mean(), eye - eye.mean(), mode="full"))
     peak = int(along.argmax())
     near = np.abs(np.arange(along.size) - peak) < 2 * hz
@@ -874,7 +877,7 @@ def _maximise(
         changed = np.abs(shift).max() + half * abs(slope), abs(scale / model.scale - 1)
         gain, bias, back = model.gain + move[-3], model.bias + move[-2], model.back + move[-1]
         model = _Model(model.middle, model.shift + shift, model.slope + slope, gain, bias, back, scale)
-        if changed[0] < 1e-6 and changed[1] < 1e-4:
+        if changed[0] < 2e-6 and changed[1] < 1e-3:
             break
     return model
 
