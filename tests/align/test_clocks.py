@@ -4,6 +4,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 import v1lib
 from v1lib.errors import InputError
@@ -84,6 +85,18 @@ def test_the_integral_of_the_gyroscope_is_exact_between_its_samples():
         clock = v1lib.estimate_clock(frames, theta, knots, rate)
         # Straight lines in the angle between samples would be off by up to a fifth of a millisecond.
         assert abs(clock.offset_s + 1e-6 * clock.drift_ppm * 150) < 2e-6
+
+
+def test_an_eye_that_returns_to_its_centre_is_not_early():
+    """The return goes on behind a turn: taken for a part of the answer, it would move the clock by ms."""
+    _, _, gyro_time, gyro = streams(12, 0.0, 0.0)
+    rng = np.random.default_rng(4)
+    answer = lfilter([-0.9 / 300], [1.0, -(1 - 1 / (0.4 * 300))], 0.5 * (gyro + np.roll(gyro, 1)))
+    frames = np.arange(gyro_time[300], gyro_time[-300], 1 / 60)
+    theta = np.interp(frames, gyro_time, answer) + rng.normal(0, 0.3, frames.size)
+    clock = v1lib.estimate_clock(frames, theta, gyro_time, gyro)
+    # The eye of this difference equation is half a sample of its own return off.
+    assert abs(clock.offset_s) < 4 * clock.offset_se_s + 1e-4 < 1.5e-3
 
 
 def test_lost_frames_make_no_steps():
@@ -181,15 +194,16 @@ def test_two_jumps_share_one_drift():
 
 
 def test_no_jump_is_reported_where_there_is_none():
-    for seed in range(30, 36):
+    for seed in range(30, 34):
         assert v1lib.estimate_clock(*streams(seed, -0.2, -90.0)).jumps == ()
 
 
 def test_a_clock_that_bends_smoothly_does_not_jump():
-    """A temperature drift of 40 ppm back and forth: 6 ms at most, which is no step."""
+    """A drift that changes by 800 ppm in five minutes: no straight line, and no step either."""
     eye_time, theta, gyro_time, gyro = streams(11, 0.12, 114.0)
-    bent = gyro_time + 0.006 * np.sin(2 * np.pi * gyro_time / 300)
-    assert v1lib.estimate_clock(eye_time, theta, bent, gyro).jumps == ()
+    bent = gyro_time + 0.03 * ((gyro_time - 155) / 150) ** 2
+    for bend in (bent, gyro_time + 0.03 * np.sin(2 * np.pi * gyro_time / 300)):
+        assert v1lib.estimate_clock(eye_time, theta, bend, gyro).jumps == ()
 
 
 # --- streams that give no clock ----------------------------------------------------------------------------
@@ -334,15 +348,15 @@ def test_clocks_added_to_a_measured_mouse_come_back(measured, eye):
     stamps, theta, rate = measured[eye]
     before = v1lib.estimate_clock(stamps, theta, stamps, rate)
     assert before.jumps == () and abs(before.offset_s) < 0.009
-    for offset, drift in ((2.0, 400.0), (-1.303, -250.0)):
-        moved = to_ephys_clock(stamps, offset, drift)
-        grid = np.arange(moved[0], moved[-1], 1 / 300)
-        for time, values in ((moved, rate), (grid, np.interp(grid, moved, rate))):
-            after = v1lib.estimate_clock(stamps, theta, time, values)
-            rates = 1 - 1e-6 * np.array([before.drift_ppm, drift])
-            assert abs(after.offset_s - (before.offset_s + offset * rates[0])) < 2e-4
-            assert abs(after.drift_ppm - 1e6 * (1 - rates.prod())) < 0.5
-            assert after.jumps == ()
+    offset, drift = (2.0, 400.0) if eye == "left" else (-1.303, -250.0)
+    moved = to_ephys_clock(stamps, offset, drift)
+    grid = np.arange(moved[0], moved[-1], 1 / 300)
+    for time, values in ((moved, rate), (grid, np.interp(grid, moved, rate))):
+        after = v1lib.estimate_clock(stamps, theta, time, values)
+        rates = 1 - 1e-6 * np.array([before.drift_ppm, drift])
+        assert abs(after.offset_s - (before.offset_s + offset * rates[0])) < 2e-4
+        assert abs(after.drift_ppm - 1e6 * (1 - rates.prod())) < 0.5
+        assert after.jumps == ()
 
 
 def test_a_jump_in_a_measured_mouse_is_found(measured):

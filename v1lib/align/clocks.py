@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -101,7 +102,7 @@ _GRID_HZ = 100.0
 #: Eye and head that agree less than this give no clock.
 _LEAST_QUALITY = 0.2
 #: Coarse windows above this correlation agree; a minute of moving head has at least this share of theirs.
-_AGREES, _LEAST_SHARE = 0.4, 0.25
+_AGREES, _LEAST_SHARE = 0.35, 0.25
 _LEAST_STEPS = 600
 _LEAST_STRETCH_STEPS = 200
 #: Error that the coarse clock may have, s.
@@ -119,7 +120,7 @@ _BLOCK_S, _MINUTE_BLOCK_S, _FINE_BLOCK_S = 10.0, 5.0, 2.0
 #: Independent samples a second in the coarse search: a turn of the head takes about 0.1 s.
 _INDEPENDENT_HZ = 10.0
 #: Log likelihood that a jump must gain in the coarse search.
-_JUMP_PRICE = 25.0
+_JUMP_PRICE = 18.0
 #: A jump is reported from this size on, s, and from this many standard errors on.
 LEAST_JUMP_S = 0.008
 _JUMP_STANDARD_ERRORS = 6.0
@@ -242,9 +243,10 @@ def estimate_clock(
     the measured table of :mod:`v1lib.readers.head_eye`, whose two streams share their stamps, the estimate
     is 3 to 5 ms: there the eye, as stamped, comes before the gyroscope.
     """
-    if not np.isfinite(eye_lag_s) or abs(eye_lag_s) > 0.1:
+    if not isinstance(eye_lag_s, Real) or not abs(eye_lag_s) <= 0.1:
         raise InputError("estimate_clock", "eye_lag_s", "a lag within ±0.1 s", f"{eye_lag_s} s")
     eye_time, eye_theta, head = _checked(eye_time, eye_theta, gyro_time, gyro_z)
+    _refuse_spans(eye_time, eye_theta, head)
     agreement = _agreement(eye_time, eye_theta, head, _COARSE_WINDOW_S, _SEARCH_S)
     path, likelihood = _lag_path(agreement.r)
     flipped, flipped_likelihood = _lag_path(-agreement.r)
@@ -253,8 +255,7 @@ def estimate_clock(
     _refuse_disagreement(agreement, path)
     steps, stretch, jumps, model = _fit_with_jumps(eye_time, eye_theta, head, agreement.centers, path)
     slow = _slow(steps, stretch, head, model)
-    turned = _turned(steps, stretch, head, model)
-    quality = _correlation(-steps.size[slow], turned[slow])
+    quality = _quality(steps, stretch, head, model)
     if not quality > _LEAST_QUALITY:
         _refuse_distant(eye_time, eye_theta, head)
         expected = f"steps of the eye that mirror those of the head (r above {_LEAST_QUALITY})"
@@ -333,17 +334,16 @@ def _window_row(steps: _Steps, head: _Head, total: int) -> tuple[float, float, f
     """Lag, its standard error, correlation, and share of `total` steps that were used."""
     stretch = np.zeros(steps.first.size, int)
     if steps.first.size < _LEAST_STRETCH_STEPS:
-        return np.nan, np.nan, np.nan, 0.0
-    start = _start(steps, np.zeros(1), 0.0)
-    model = _maximise(steps, stretch, head, start, free_slope=False)
-    slow = _slow(steps, stretch, head, model)
-    for _ in range(2):
+        return np.nan, np.nan, np.nan, steps.first.size / max(total, 1)
+    slow = np.ones(steps.first.size, bool)
+    model = start = _start(steps, np.zeros(1), 0.0)
+    for _ in range(3):
         model = _maximise(steps.at(slow), stretch[slow], head, model, free_slope=False)
         slow = _slow(steps, stretch, head, model)
+        if slow.sum() < _LEAST_STRETCH_STEPS:
+            return np.nan, np.nan, np.nan, slow.sum() / total
+    r = _quality(steps, stretch, head, model._replace(shift=start.shift))
     if abs(model.shift[0]) > _JOINED_S:
-        model = start
-    r = _correlation(-steps.size[slow], _turned(steps.at(slow), stretch[slow], head, start))
-    if model is start:
         return np.nan, np.nan, r, slow.sum() / total
     covariance = _covariance(steps.at(slow), stretch[slow], head, model, _MINUTE_BLOCK_S, free_slope=False)
     return model.shift[0], np.sqrt(covariance[0, 0]), r, slow.sum() / total
@@ -383,7 +383,6 @@ def _checked(
     if share > _SATURATED_SHARE:
         found = f"{100 * share:.1f} % of the samples at an end, {rate.min():.6g} or {rate.max():.6g} deg/s"
         raise InputError(where, "gyro_z", "a gyroscope that stays inside its range", found)
-    _refuse_spans(eye_time, eye_theta, time, rate)
     middle = 0.5 * (rate[1:] + rate[:-1])
     return eye_time, eye_theta, _Head(time, rate, np.concatenate([[0.0], np.cumsum(middle * np.diff(time))]))
 
@@ -400,21 +399,21 @@ def _refuse_frozen(name: str, time: np.ndarray, values: np.ndarray) -> None:
         raise InputError("estimate_clock", name, "values that vary, or NaN where not measured", found)
 
 
-def _refuse_spans(eye_time: np.ndarray, theta: np.ndarray, gyro_time: np.ndarray, rate: np.ndarray) -> None:
+def _refuse_spans(eye_time: np.ndarray, eye_theta: np.ndarray, head: _Head) -> None:
     """Refuse streams of very different length, or that lie too far apart for the search."""
-    tracked = eye_time[np.isfinite(theta)]
-    spans = {"eye": tracked[-1] - tracked[0], "gyroscope": gyro_time[-1] - gyro_time[0]}
+    tracked = np.isfinite(eye_theta)
+    eye, gyro = eye_time[tracked][[0, -1]], head.time[[0, -1]]
+    spans = {"eye": float(np.ptp(eye)), "gyroscope": float(np.ptp(gyro))}
     if min(spans.values()) < 0.5 * max(spans.values()):
         found = " and ".join(f"{seconds:.1f} s of the {name}" for name, seconds in spans.items())
         expected = "streams of which neither is more than twice as long as the other"
         raise InputError("estimate_clock", "eye_time against gyro_time", expected, found)
-    shared = min(tracked[-1], gyro_time[-1]) - max(tracked[0], gyro_time[0]) + _SEARCH_S
-    if shared < 0.5 * min(spans.values()):
-        lag = _distant_lag(tracked, theta[np.isfinite(theta)], gyro_time, rate)
-        about = gyro_time[0] - tracked[0] if lag is None else lag
+    if min(eye[1], gyro[1]) - max(eye[0], gyro[0]) + _SEARCH_S < 0.5 * min(spans.values()):
+        lag = _distant_lag(eye_time, eye_theta, head)
+        about = gyro[0] - eye[0] if lag is None else lag
         found = (
-            f"the eye from {tracked[0]:.1f} to {tracked[-1]:.1f} s and the gyroscope from {gyro_time[0]:.1f} "
-            f"to {gyro_time[-1]:.1f} s, so that the ephys clock is ahead by about {about:.2f} s"
+            f"the eye from {eye[0]:.1f} to {eye[1]:.1f} s and the gyroscope from {gyro[0]:.1f} to "
+            f"{gyro[1]:.1f} s, so that the ephys clock is ahead by about {about:.2f} s"
         )
         expected = f"streams that run at the same time, within {_SEARCH_S:.0f} s"
         raise InputError("estimate_clock", "eye_time against gyro_time", expected, found)
@@ -422,7 +421,7 @@ def _refuse_spans(eye_time: np.ndarray, theta: np.ndarray, gyro_time: np.ndarray
 
 def _refuse_distant(eye_time: np.ndarray, eye_theta: np.ndarray, head: _Head) -> None:
     """Refuse clocks that differ by more than the search covers, and say by how much."""
-    lag = _distant_lag(eye_time, eye_theta, head.time, head.rate)
+    lag = _distant_lag(eye_time, eye_theta, head)
     if lag is not None and abs(lag) > 0.9 * _SEARCH_S:
         expected = f"clocks that differ by at most {_SEARCH_S:.0f} s"
         found = f"eye and head that agree when the ephys clock is ahead by about {lag:.2f} s"
@@ -435,8 +434,7 @@ def _refuse_flipped(
     """Refuse an eye that moves with the head: the sign of one of the two streams is wrong."""
     mirrored = _Head(head.time, -head.rate, -head.turned)
     steps, stretch, _, model = _fit_with_jumps(eye_time, eye_theta, mirrored, centers, path)
-    slow = _slow(steps, stretch, mirrored, model)
-    quality = _correlation(-steps.size[slow], _turned(steps.at(slow), stretch[slow], mirrored, model))
+    quality = _quality(steps, stretch, mirrored, model)
     if quality > _LEAST_QUALITY:
         raise InputError(
             "estimate_clock",
@@ -494,13 +492,16 @@ def _at(grid: np.ndarray, time: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.where(joined, np.interp(grid, time, values), 0.0)
 
 
+def _clipped(velocity: np.ndarray) -> np.ndarray:
+    """Velocities without more than two spreads: saccades and the fastest turns must not carry all."""
+    return np.clip(velocity, -2 * _spread(velocity), 2 * _spread(velocity))
+
+
 def _eye_velocity(eye_time: np.ndarray, eye_theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Middles (s) and velocities (deg/s) of the steps between tracked neighbours, saccades set to zero."""
+    """Middles (s) and velocities (deg/s) of the steps between tracked neighbours."""
     step, duration = np.diff(eye_theta), np.diff(eye_time)
     tracked = np.isfinite(step)
-    velocity, at = (step / duration)[tracked], (eye_time[:-1] + 0.5 * duration)[tracked]
-    # Saccades are far faster than anything the head does; left out, they cannot carry the correlation.
-    return at, np.where(np.abs(velocity) < 6 * _spread(velocity), velocity, 0.0)
+    return (eye_time[:-1] + 0.5 * duration)[tracked], (step / duration)[tracked]
 
 
 def _agreement(
@@ -513,8 +514,8 @@ def _agreement(
     centers, rows, moved, tracked = [], [], [], []
     for start in at[0] + window_s * np.arange(max(int((at[-1] - at[0]) / window_s), 1)):
         grid = start + np.arange(-reach, n + reach) / _GRID_HZ
-        eye = -_at(grid[reach : reach + n], at, velocity)
-        turning = _at(grid, head.time, head.rate)
+        eye = -_clipped(_at(grid[reach : reach + n], at, velocity))
+        turning = _clipped(_at(grid, head.time, head.rate))
         eye -= eye.mean()
         along = correlate(turning, eye, mode="valid")
         sums, squares = (np.concatenate([[0.0], np.cumsum(a)]) for a in (turning, turning**2))
@@ -581,20 +582,18 @@ def _lag_path(agreement: np.ndarray) -> tuple[np.ndarray, float]:
     return np.array(at[::-1]) / _GRID_HZ - 0.5 * (n_lags - 1) / _GRID_HZ, float(best.max())
 
 
-def _distant_lag(
-    eye_time: np.ndarray, theta: np.ndarray, gyro_time: np.ndarray, rate: np.ndarray
-) -> float | None:
+def _distant_lag(eye_time: np.ndarray, eye_theta: np.ndarray, head: _Head) -> float | None:
     """How far the ephys clock is ahead, s, over all lags at which the streams overlap; None if unclear."""
-    at, velocity = _eye_velocity(eye_time, theta)
+    at, velocity = _eye_velocity(eye_time, eye_theta)
     hz = 0.5 * _GRID_HZ
-    eye = -_at(np.arange(at[0], at[-1], 1 / hz), at, velocity)
-    head = _at(np.arange(gyro_time[0], gyro_time[-1], 1 / hz), gyro_time, rate)
-    along = np.abs(correlate(head - head.mean(), eye - eye.mean(), mode="full"))
+    eye = -_clipped(_at(np.arange(at[0], at[-1], 1 / hz), at, velocity))
+    turning = _clipped(_at(np.arange(head.time[0], head.time[-1], 1 / hz), head.time, head.rate))
+    along = np.abs(correlate(turning - turning.mean(), eye - eye.mean(), mode="full"))
     peak = int(along.argmax())
     near = np.abs(np.arange(along.size) - peak) < 2 * hz
     if along[peak] < 2 * along[~near].max():
         return None
-    return float(gyro_time[0] - at[0] + (peak - (eye.size - 1)) / hz)
+    return float(head.time[0] - at[0] + (peak - (eye.size - 1)) / hz)
 
 
 def _fit_with_jumps(
@@ -622,19 +621,21 @@ def _fit_with_jumps(
     *shifts, slope = np.linalg.lstsq(design, path, rcond=None)[0]
     model = _start(every, np.array(shifts), slope if centers.size > cuts.size + 2 else 0.0)
     model = model._replace(shift=model.shift + model.slope * (model.middle - centers.mean()))
-    for _ in range(2 * _MOST_JUMPS):
+    searching, added = True, False
+    while True:
         jumps, model = _refit(every, head, jumps, model)
         jumps = [_place(every, gaps, head, jumps, model, k) for k in range(len(jumps))]
         jumps, model = _refit(every, head, jumps, model)
         weak = _weakest(every, head, jumps, model)
         if weak is not None:
             jumps, model = _without(jumps, model, weak)
+            searching = not added  # a small jump that did not hold would only be found again
             continue
         steps, stretch = _select(every, head, jumps, model)
         if len(jumps) > _MOST_JUMPS:
             expected = f"a camera clock that jumps at most {_MOST_JUMPS} times"
             raise InputError("estimate_clock", "eye_time", expected, f"{len(jumps)} jumps")
-        small = _small_jump(steps, stretch, head, model)
+        small = _small_jump(steps, stretch, head, model) if searching else None
         if small is None:
             break
         place, size = small
@@ -642,7 +643,7 @@ def _fit_with_jumps(
         jumps.insert(k, (place - _FINE_BLOCK_S, place + _FINE_BLOCK_S))
         shift = np.insert(model.shift, k, model.shift[k])
         shift[k + 1] += size
-        model = model._replace(shift=shift)
+        model, added = model._replace(shift=shift), True
     return *_select(every, head, jumps, model), jumps, model
 
 
@@ -676,6 +677,9 @@ def _refit(
     for _ in range(3):
         model = _maximise(steps.at(slow), stretch[slow], head, model)
         slow = _slow(steps, stretch, head, model)
+        if slow.sum() < _LEAST_STRETCH_STEPS:
+            expected = f"{_LEAST_STRETCH_STEPS} steps clear of the eye's own fast movements"
+            raise InputError("estimate_clock", "eye_theta", expected, str(int(slow.sum())))
     return jumps, model
 
 
@@ -873,15 +877,27 @@ def _maximise(
         changed = np.abs(shift).max() + half * abs(slope), abs(scale / model.scale - 1)
         gain, bias, back = model.gain + move[-3], model.bias + move[-2], model.back + move[-1]
         model = _Model(model.middle, model.shift + shift, model.slope + slope, gain, bias, back, scale)
-        if changed[0] < 1e-6 and changed[1] < 1e-4:
+        if changed[0] < 2e-6 and changed[1] < 1e-3:
             break
     return model
 
 
+def _fast(steps: _Steps, turned: np.ndarray, model: _Model) -> np.ndarray:
+    """Whether each step is one of the eye's own fast movements, (n,)."""
+    residual = _residual(steps, turned, model)
+    return np.abs(residual) > _FAST_AT * _spread(residual)
+
+
+def _quality(steps: _Steps, stretch: np.ndarray, head: _Head, model: _Model) -> float:
+    """Correlation of the eye's steps with minus the head's, without the eye's own fast movements."""
+    turned = _turned(steps, stretch, head, model)
+    calm = ~_fast(steps, turned, model)
+    return _correlation(-steps.size[calm], turned[calm])
+
+
 def _slow(steps: _Steps, stretch: np.ndarray, head: _Head, model: _Model) -> np.ndarray:
     """Whether each step is clear of the eye's own fast movements, (n,)."""
-    residual = _residual(steps, _turned(steps, stretch, head, model), model)
-    fast = np.abs(residual) > _FAST_AT * _spread(residual)
+    fast = _fast(steps, _turned(steps, stretch, head, model), model)
     begin, end = steps.first[fast] - _FAST_BEFORE_S, steps.last[fast] + _FAST_AFTER_S
     return np.searchsorted(begin, steps.last) == np.searchsorted(end, steps.first, side="right")
 
