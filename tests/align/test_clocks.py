@@ -141,7 +141,8 @@ def test_a_lag_of_the_eye_is_taken_off_the_clock():
     # Frames stamped 7 ms later than they were taken look like an eye that lags by 7 ms.
     lagging = v1lib.estimate_clock(eye_time + 0.007, theta, gyro_time, gyro, eye_lag_s=0.007)
     assert lagging.eye_lag_s == 0.007
-    assert abs(lagging.offset_s - plain.offset_s) < 1e-5
+    # A step more or less at the ends moves the estimate by some hundredths of its standard error.
+    assert abs(lagging.offset_s - plain.offset_s) < 5e-5
     assert "eye_lag_s" in refusal(eye_time, theta, gyro_time, gyro, eye_lag_s=7.0)
 
 
