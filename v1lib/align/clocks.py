@@ -236,7 +236,8 @@ def estimate_clock(
     that remain. A jump is reported if it is larger than 8 ms and than six standard errors, and explains
     clearly more than a smooth bend of the clock does. In ten minutes of a simulated mouse jumps of 15 ms and
     more are found, in those of a measured one 20 ms and more, where the head moves
-    (``benchmarks/clocks.py``); one within some seconds of an end, or while the head rests, may be missed.
+    (``benchmarks/clocks.py``). One within half a minute of an end, or while the head rests, may be missed,
+    and what lies between it and the end is then off by it.
 
     A true lag between head and eye (2 to 9 ms) cannot be told from an offset: the streams give the offset
     minus that lag. `eye_lag_s` is added back and recorded; its own error is not in the standard errors. In
