@@ -23,6 +23,7 @@ __all__ = [
     "align",
     "clock_residuals",
     "estimate_clock",
+    "eye_and_head",
     "eye_of",
     "windowed_lags",
 ]
@@ -187,6 +188,12 @@ def _check_counts(recording: Recording, counts: np.ndarray, edges: np.ndarray) -
             raise InputError(recording.path, name, expected, "none there (is t0 right?)")
         if most > np.iinfo(np.uint16).max:
             raise InputError(recording.path, name, "at most 65,535 spikes in a bin", str(most))
+
+
+def eye_and_head(recording: Recording) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Eye time, theta, gyroscope time and yaw rate of a recording, as :func:`estimate_clock` takes them."""
+    eye, imu = eye_of(recording), recording.imu
+    return eye["time"].values, eye["theta"].values, imu["time"].values, imu["gyro"].sel(axis="up").values
 
 
 def eye_of(recording: Recording) -> xr.Dataset:

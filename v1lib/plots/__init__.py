@@ -19,6 +19,7 @@ from v1lib.plots.real import (
 )
 from v1lib.plots.recorded import (
     plot_against_truth,
+    plot_alignment_quality,
     plot_behavior,
     plot_clock_errors,
     plot_eye_against_head,
@@ -40,6 +41,7 @@ __all__ = [
     "SIGNED_MAP",
     "plot_against_ceiling",
     "plot_against_truth",
+    "plot_alignment_quality",
     "plot_behavior",
     "plot_clock_errors",
     "plot_differences",

@@ -170,14 +170,69 @@ def plot_receptive_fields(fields: dict[str, np.ndarray], field_of_view_deg: floa
     return fig
 
 
-def plot_lags(centers: np.ndarray, lags: np.ndarray, fitted: ClockFit, planted: ClockFit) -> Figure:
-    """Lag of each one-minute window (points), the fitted clock (line) and the planted one (dashed), ms."""
+def plot_lags(centers: np.ndarray, lags: np.ndarray, clocks: dict[str, ClockFit]) -> Figure:
+    """Lag of each one-minute window (points) and of clocks (lines), ms.
+
+    Parameters
+    ----------
+    centers, lags : (window,) arrays
+        s, from :func:`v1lib.align.windowed_lags`.
+    clocks : dict
+        By ``fitted``, ``planted`` or ``straight line``.
+    """
+    looks = {
+        "fitted": (COLORS["behavior"], "-"),
+        "planted": (COLORS["planted"], "--"),
+        "straight line": (COLORS["chance"], ":"),
+    }
     fig, ax = plt.subplots(figsize=(5.6, 3.0))
     ax.plot(centers / 60, 1000 * lags, "o", ms=4, color=COLORS["behavior"])
-    for clock, color, line in ((fitted, COLORS["behavior"], "-"), (planted, COLORS["planted"], "--")):
-        ax.plot(centers / 60, 1000 * (clock.to_ephys(centers) - centers), color=color, lw=1.3, ls=line)
+    fine = np.linspace(centers[0], centers[-1], 600)
+    for name, clock in clocks.items():
+        color, line = looks[name]
+        ax.plot(fine / 60, 1000 * (clock.to_ephys(fine) - fine), color=color, lw=1.5, ls=line, label=name)
     ax.set(xlabel="time on the camera clock (min)", ylabel="ephys clock ahead by (ms)", ylim=(0, None))
+    ax.legend(fontsize="small")
     fig.tight_layout()
+    return fig
+
+
+def plot_alignment_quality(residuals: xr.Dataset, session: xr.Dataset) -> Figure:
+    """What an alignment leaves over in each minute: lag, agreement, tracking, and bins kept.
+
+    Parameters
+    ----------
+    residuals : xarray.Dataset
+        From :func:`v1lib.align.clocks.clock_residuals`.
+    session : xarray.Dataset
+    """
+    fig, axes = plt.subplots(4, 1, figsize=(6.8, 5.4), sharex=True, height_ratios=[1.6, 1, 1, 0.8])
+    at, bin_ms = residuals["window"].values / 60, 1000 * session.attrs["bin_width_s"]
+    look = {"fmt": "o", "ms": 4, "lw": 1.2, "color": COLORS["behavior"]}
+    lag, error = 1000 * residuals["lag"].values, 1000 * residuals["lag_se"].values
+    axes[0].axhspan(-bin_ms / 10, bin_ms / 10, color=COLORS["train"], alpha=0.5, lw=0)
+    axes[0].errorbar(at, lag, yerr=1.96 * error, **look)
+    reach = max(0.7 * bin_ms, 1.15 * float(np.nanmax(np.abs(lag) + 2 * error)))
+    for side in (-1, 1):
+        axes[0].axhline(side * bin_ms / 2, color=COLORS["chance"], lw=1, ls=":")
+    axes[0].axhline(0, color=COLORS["ceiling"], lw=1, ls="--")
+    axes[0].annotate("half a bin", (at[-1], bin_ms / 2), ha="right", va="bottom", fontsize="x-small")
+    axes[0].set(ylabel="lag left\n(ms)", ylim=(-reach, reach))
+    axes[1].plot(at, residuals["r"], "o-", ms=4, lw=0.8, color=COLORS["behavior"])
+    axes[1].axhline(0.4, color=COLORS["chance"], lw=1, ls=":")
+    axes[1].set(ylabel="eye against\nhead (r)", ylim=(0, 1.02))
+    axes[2].plot(at, 100 * residuals["used"], "o-", ms=4, lw=0.8, color=COLORS["behavior"])
+    axes[2].set(ylabel="steps\nused (%)", ylim=(0, 102))
+    minute = (session["time"].values + session.attrs["start_s"]) / 60
+    whole = np.arange(np.floor(minute[0]), np.ceil(minute[-1]) + 1)
+    span = np.minimum(whole[1:], minute[-1]) - np.maximum(whole[:-1], minute[0])
+    kept = np.histogram(minute, whole)[0] * session.attrs["bin_width_s"] / 60 / np.maximum(span, 1e-3)
+    axes[3].step(
+        whole, 100 * np.minimum(np.append(kept, kept[-1]), 1), where="post", color=COLORS["ceiling"], lw=1.2
+    )
+    axes[3].set(ylabel="bins\nkept (%)", ylim=(0, 105), xlabel="time on the camera clock (min)")
+    fig.align_ylabels()
+    fig.tight_layout(h_pad=0.4)
     return fig
 
 

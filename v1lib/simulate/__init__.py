@@ -18,14 +18,14 @@ from v1lib.simulate.arena import camera_of
 from v1lib.simulate.drive import draw_excitability, expected_rate, retinal_drive
 from v1lib.simulate.kinematics import simulate_motion
 from v1lib.simulate.measured import motion_from_table
-from v1lib.simulate.mixture import STANDARD_MIXTURE, allot
+from v1lib.simulate.mixture import SIMPLE_MIXTURE, STANDARD_MIXTURE, allot
 from v1lib.simulate.neurons import plant_units
 from v1lib.simulate.oracle import true_scores
 from v1lib.simulate.spikes import draw_spikes, rejected_trains
 from v1lib.simulate.streams import CAMERA_LEAD_S, write_eye, write_imu, write_top, write_units, write_world
 from v1lib.simulate.truth import behavior_at_steps, behavior_correlation, bin_truth, load_truth, true_movement
 
-__all__ = ["STANDARD_MIXTURE", "bin_truth", "load_truth", "simulate_recording"]
+__all__ = ["SIMPLE_MIXTURE", "STANDARD_MIXTURE", "bin_truth", "load_truth", "simulate_recording"]
 
 FIELD_OF_VIEW_DEG = 100.0
 #: Rows and columns of the retinal image that the receptive fields are drawn on, whatever the camera's.

@@ -179,29 +179,31 @@ def torsion_of(rng: np.random.Generator, roll: np.ndarray) -> np.ndarray:
 def _theta(rng: np.random.Generator, yaw: np.ndarray, rest: np.ndarray) -> np.ndarray:
     """Horizontal eye-in-head angle in degrees: counter-rotation of the head, reset by saccades.
 
-    The eye takes back nine tenths of each turn of the head and glides towards `rest` (n,) within seconds.
+    The eye takes back some four fifths of each turn of the head, now more and now less, and glides towards
+    `rest` (n,) within seconds.
     Where that carries it too far off, a saccade takes it to the other side, in the direction in which the
     head turns: gaze stands between saccades and moves on with them.
     """
-    turn = np.diff(yaw, prepend=yaw[0])
+    gain = np.clip(wander(rng, yaw.size, 3.0, 0.12) + 0.8, 0, 1)
+    countered = gain * np.diff(yaw, prepend=yaw[0])
     leak = 1 / (3.0 * SAMPLE_RATE_HZ)
     saccade_samples = int(0.04 * SAMPLE_RATE_HZ)
-    limits = rng.uniform(12, 24, turn.size // 10 + 1)
+    limits = rng.uniform(10, 20, yaw.size // 10 + 1)
     landings = rng.uniform(0, 8, limits.size)
-    theta, now, limit, left, hop, n_saccades = np.empty(turn.size), 0.0, limits[0], 0, 0.0, 0
-    for i, (moved, middle) in enumerate(zip(turn.tolist(), rest.tolist(), strict=True)):
+    theta, now, limit, left, hop, n_saccades = np.empty(yaw.size), 0.0, limits[0], 0, 0.0, 0
+    for i, (moved, middle) in enumerate(zip(countered.tolist(), rest.tolist(), strict=True)):
         if left:
             now += hop
             left -= 1
         else:
-            now -= 0.9 * moved + (now - middle) * leak
+            now -= moved + (now - middle) * leak
             if abs(now - middle) > limit:
                 goal = middle - np.sign(now - middle) * landings[n_saccades % limits.size]
                 left, hop = saccade_samples, (goal - now) / saccade_samples
                 n_saccades += 1
                 limit = limits[n_saccades % limits.size]
         theta[i] = now
-    return theta + wander(rng, turn.size, 0.5, 0.4)
+    return theta + wander(rng, yaw.size, 0.5, 0.4)
 
 
 def simulate_motion(rng: np.random.Generator, seconds: float, *, eye_lag_s: float = 0.0) -> xr.Dataset:

@@ -22,8 +22,8 @@ DRIVERS = ("simple", "complex", "direction", "normalized", "heading", "eye_posit
 BEHAVIOR_ONLY = "behavior"
 
 # Every dependence is planted on a variable whose companions the unit does not depend on: running goes with a
-# wide pupil and a raised head (speed, pupil, pitch), the eye turns against the head's pitch (pitch, phi), and
-# an animal that turns leans (theta, roll). A method that takes correlation for dependence finds the companion
+# wide pupil and a raised head (speed, pupil, pitch), and the eye turns against the head's pitch and a little
+# with its roll (pitch, phi, roll). A method that takes correlation for dependence finds the companion
 # too. Simple cells alternate with the rest so that a few units are mixed as well.
 #: The mixture of a recording whose caller asks for none: shares out of 24.
 STANDARD_MIXTURE: dict[str, float] = {
@@ -48,6 +48,15 @@ STANDARD_MIXTURE: dict[str, float] = {
     "normalized * pupil": 1,
     "pupil + roll": 1,
     "complex * roll": 1,
+}
+#: Simple cells alone, in each of which one variable multiplies and another adds.
+SIMPLE_MIXTURE: dict[str, float] = {
+    "simple * speed + pupil": 1,
+    "simple * pupil + pitch": 1,
+    "simple * pitch + theta": 1,
+    "simple * roll + phi": 1,
+    "simple * phi + speed": 1,
+    "simple * theta + roll": 1,
 }
 
 
