@@ -13,11 +13,9 @@ from scipy.stats import t as student_t
 
 from v1lib.errors import InputError
 from v1lib.fit import Run, predict
+from v1lib.score import LEVEL, N_BOOTSTRAP, pearson, r_from_sums
 from v1lib.session import stretch_ranges
 from v1lib.splits import Splits
-
-LEVEL = 0.95
-N_BOOTSTRAP = 2000
 
 
 def trial_tensor(session: xr.Dataset, values: xr.DataArray | None = None) -> xr.DataArray:
@@ -108,7 +106,7 @@ def split_half_reliability(
         drawn = [rng.permutation(group) for group in groups]
         first = np.stack([response[group[: len(group) // 2]].mean(axis=0) for group in drawn])
         second = np.stack([response[group[len(group) // 2 :]].mean(axis=0) for group in drawn])
-        found.append(_columns_r(first, second))
+        found.append(pearson(first, second))
     return xr.DataArray(np.mean(found, axis=0), {"unit": trials["unit"]}, ("unit",), "reliability")
 
 
@@ -282,7 +280,7 @@ def tuning_agreement(
         for trials in (measured, made):
             response = trials.values[test][:, late].mean(axis=1, dtype=float)
             rows.append(np.stack([response[condition[test] == value].mean(axis=0) for value in values]))
-        found.append(_columns_r(*rows))
+        found.append(pearson(*rows))
     return xr.DataArray(np.mean(found, axis=0), {"unit": measured["unit"]}, ("unit",), "tuning_agreement")
 
 
@@ -473,12 +471,6 @@ def _signed_root(share: np.ndarray) -> np.ndarray:
     return np.sign(share) * np.sqrt(np.abs(share))
 
 
-def _columns_r(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
-    scale = np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0))
-    return np.where(scale > 0, (a * b).sum(axis=0) / np.where(scale > 0, scale, 1.0), np.nan)
-
-
 def _trial_sums(made: np.ndarray, truth: np.ndarray, there: np.ndarray) -> np.ndarray:
     """What r needs, from each trial: (trial, 6, unit), of arrays (trial, sample, unit)."""
     # Less each unit's mean, so that the squares keep their digits.
@@ -491,13 +483,10 @@ def _trial_sums(made: np.ndarray, truth: np.ndarray, there: np.ndarray) -> np.nd
 
 def _sums_r(sums: np.ndarray) -> np.ndarray:
     """Pearson's r from sums (..., 6, unit); a prediction or a unit that does not vary has r 0."""
-    n, a, b, aa, bb, ab = np.moveaxis(sums, -2, 0)
-    spread = (aa - a * a / n) * (bb - b * b / n)
-    varies = spread > 1e-12 * np.abs(aa * bb)
-    return np.where(varies, (ab - a * b / n) / np.sqrt(np.where(varies, spread, 1.0)), 0.0)
+    return np.nan_to_num(r_from_sums(sums))
 
 
 def _interval(draws: np.ndarray) -> np.ndarray:
-    """Percentile interval over the first axis, as a last axis of two."""
+    """Percentile interval over the first axis, as a last axis of two; NaN where a draw is."""
     tail = 100 * (1 - LEVEL) / 2
     return np.moveaxis(np.percentile(draws, [tail, 100 - tail], axis=0), 0, -1)

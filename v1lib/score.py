@@ -25,7 +25,7 @@ Segments = list[np.ndarray]
 
 def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Pearson's r of each column, shape (unit,), from two arrays (time, unit); NaN for a constant column."""
-    return _r(_sums(_centered(a), _centered(b))[None])[0]
+    return r_from_sums(_sums(_centered(a), _centered(b)))
 
 
 def _centered(values: np.ndarray) -> np.ndarray:
@@ -114,7 +114,7 @@ def score(
 
     def add(name: str, made: np.ndarray, bins: int) -> None:
         sums = _block_sums(_smoothed(made, segments, bins), _smoothed(counts, segments, bins), block)
-        value, draws = _r(sums.sum(axis=0)[None])[0], _bootstrap_r(sums, rng)
+        value, draws = r_from_sums(sums.sum(axis=0)), _bootstrap_r(sums, rng)
         found[name] = (("unit",), value)
         found[f"{name}_interval"] = (("unit", "bound"), _interval(draws).T)
         found[f"mean_{name}"] = ((), _mean(value))
@@ -199,7 +199,7 @@ def paired_difference(
     for run, given in ((run_a, session), (run_b, given_b)):
         made = _smoothed(predict(run, given).values.astype(np.float64), segments, bins)
         sums = _block_sums(made, counts, block)
-        values.append(_r(sums.sum(axis=0)[None])[0])
+        values.append(r_from_sums(sums.sum(axis=0)))
         draws.append(_bootstrap_r(sums, np.random.default_rng(seed)))
     difference, drawn = values[0] - values[1], draws[0] - draws[1]
     return xr.Dataset(
@@ -290,9 +290,9 @@ def _block_sums(made: list[np.ndarray], counts: list[np.ndarray], block: int) ->
     return np.stack(blocks)
 
 
-def _r(sums: np.ndarray) -> np.ndarray:
-    """Pearson's r from sums (draw, 6, unit), shape (draw, unit)."""
-    n, a, b, aa, bb, ab = np.moveaxis(sums, 1, 0)
+def r_from_sums(sums: np.ndarray) -> np.ndarray:
+    """Pearson's r from sums (..., 6, unit), shape (..., unit); NaN for a constant column."""
+    n, a, b, aa, bb, ab = np.moveaxis(sums, -2, 0)
     va, vb = aa - a * a / n, bb - b * b / n
     # A column is constant if its variance is lost in the rounding of its squares.
     ok = (va > 1e-12 * np.abs(aa)) & (vb > 1e-12 * np.abs(bb))
@@ -303,7 +303,7 @@ def _bootstrap_r(sums: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """r of resampled blocks, shape (draw, unit)."""
     n = sums.shape[0]
     weights = rng.multinomial(n, np.full(n, 1 / n), size=N_BOOTSTRAP).astype(np.float64)
-    return _r(np.tensordot(weights, sums, 1))
+    return r_from_sums(np.tensordot(weights, sums, 1))
 
 
 def _resample_units(draws: np.ndarray, rng: np.random.Generator) -> np.ndarray:

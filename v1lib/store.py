@@ -1,8 +1,8 @@
 """Things made once and kept: by content key, written whole or not at all, read without running code.
 
-The root folder is the environment variable ``V1LIB_CACHE``, else the user's cache folder. An entry's name
-is a hash of what was asked for, of the source of v1lib and of torch's version, so that a change of any of
-them makes it anew and nothing stale is ever read.
+Entries lie under :func:`v1lib.cache.cache_root`. An entry's name is a hash of what was asked for, of the
+source of v1lib and of torch's version, so that a change of any of them makes it anew and nothing stale is
+ever read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,8 +27,10 @@ import xarray as xr
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from v1lib.cache import cache_root
 from v1lib.errors import InputError
 from v1lib.features import Scaling
+from v1lib.fingerprint import sha256
 from v1lib.fit import FitConfig, Run, fit
 from v1lib.models.encoding import EncodingModel
 from v1lib.recording import Recording, open_recording
@@ -38,18 +39,6 @@ from v1lib.splits import Splits
 
 RUN_SCHEMA = 1
 RUN_FILES = {"run.json", "weights.safetensors"}
-
-
-def cache_root() -> Path:
-    """The folder that everything kept lies under."""
-    chosen = os.environ.get("V1LIB_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "v1lib"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "v1lib" / "Cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "v1lib"
 
 
 @cache
@@ -178,7 +167,7 @@ def save_run(run: Run, path: str | Path) -> Path:
             "scaling": asdict(run.scaling),
             "history": run.history.reset_index().to_dict(orient="list"),
             "provenance": run.provenance,
-            "weights_sha256": _sha256(beside / "weights.safetensors"),
+            "weights_sha256": sha256(beside / "weights.safetensors"),
         }
         (beside / "run.json").write_text(json.dumps(record, indent=1, default=_plain), encoding="utf-8")
         _replace(beside, path)
@@ -216,7 +205,7 @@ def load_run(path: str | Path) -> Run:
     weights = path / "weights.safetensors"
     if not weights.is_file():
         raise InputError(path, "weights.safetensors", "a file", "none")
-    if _sha256(weights) != record["weights_sha256"]:
+    if sha256(weights) != record["weights_sha256"]:
         raise InputError(weights, "sha256", "the one in run.json", "another (cut short or changed)")
     try:
         model = EncodingModel(**_frozen(record["model"]["arguments"]))
@@ -339,8 +328,3 @@ def _plain(value):
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

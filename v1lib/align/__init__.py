@@ -9,7 +9,8 @@ import xarray as xr
 
 from v1lib.align.bins import bin_edges, count_spikes, mean_in_bins
 from v1lib.align.camera import LEAST_COVERAGE, field_period, mean_frames
-from v1lib.align.clocks import ClockFit, ClockJump, clock_residuals, estimate_clock, windowed_lags
+from v1lib.align.clock_fit import ClockFit, ClockJump
+from v1lib.align.clocks import clock_residuals, estimate_clock, windowed_lags
 from v1lib.align.eye import EyeCamera, calibrate_camera, eye_angles
 from v1lib.align.head import head_tilt
 from v1lib.errors import InputError

@@ -2,7 +2,8 @@
 
 Every file is named by repository, commit and path, and by the sha256 of its bytes, so that what a chapter
 reads today is what it read when it was written. A file is looked for in the folder ``V1LIB_DATA``, where that
-variable is set, then in the cache folder, and only then downloaded.
+variable is set, then in the cache folder (``data`` below :func:`v1lib.cache.cache_root`), and only then
+downloaded.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
+from v1lib.cache import cache_root
 from v1lib.errors import InputError
 from v1lib.fingerprint import sha256
 
@@ -96,12 +98,6 @@ SOURCES = {
 }
 
 
-def cache_folder() -> Path:
-    """Where downloads are kept when ``V1LIB_DATA`` is not set: ``V1LIB_CACHE/data``, or the user's cache."""
-    root = os.environ.get("V1LIB_CACHE")
-    return (Path(root).expanduser() if root else Path(pooch.os_cache("v1lib"))) / "data"
-
-
 def fetch(name: str) -> Path:
     """Give the path of a real recording's file, downloading it if it is not here yet.
 
@@ -125,7 +121,7 @@ def fetch(name: str) -> Path:
     if name not in SOURCES:
         raise InputError("fetch", "name", f"one of {sorted(SOURCES)}", repr(name))
     source = SOURCES[name]
-    folders = [cache_folder()]
+    folders = [cache_root() / "data"]
     if os.environ.get("V1LIB_DATA"):
         folders.insert(0, Path(os.environ["V1LIB_DATA"]))
     for folder in folders:
