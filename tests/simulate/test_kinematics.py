@@ -98,10 +98,12 @@ def test_a_lag_delays_the_eye_and_nothing_else(lag_s):
     samples = round(lag_s * SAMPLE_RATE_HZ)
     for name in ("yaw", "pitch", "roll", "x", "y", "speed", "pupil"):
         np.testing.assert_array_equal(prompt[name], late[name])
-    eye = [np.diff(one["theta"].values) for one in (prompt, late)]
-    slow = [np.where(np.abs(step) < 0.6, step, 0) for step in eye]
-    scores = [np.corrcoef(slow[0][200:-200], slow[1][200 + k : -200 + k])[0, 1] for k in range(40)]
-    assert int(np.argmax(scores)) == samples
+    head = -np.diff(prompt["yaw"].values)
+    for one, expected in ((prompt, 0), (late, samples)):
+        eye = np.diff(one["theta"].values)
+        eye = np.where(np.abs(eye) < 0.6, eye, 0)  # without saccades
+        scores = [np.corrcoef(head[200:-200], eye[200 + k : -200 + k])[0, 1] for k in range(-20, 40)]
+        assert int(np.argmax(scores)) - 20 == expected
 
 
 def test_the_mouse_stays_in_the_box_beside_the_pillars_and_crosses_it(motion):

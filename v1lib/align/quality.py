@@ -57,7 +57,7 @@ def judge_alignment(recording: Recording, session: xr.Dataset, residuals: xr.Dat
     # In its middle a recording knows its clock best; towards either end the drift's error adds up.
     half = 0.5 * float(session["time"][-1])
     at_end = 1000 * max(attributes["clock_offset_se_s"], 1e-6 * attributes["clock_drift_se_ppm"] * half)
-    left = 1000 * (np.abs(residuals["lag"]) - 2 * residuals["lag_se"]).values
+    left = 1000 * (np.abs(residuals["lag"].values) - 2 * residuals["lag_se"].values)
     norm = np.linalg.norm(recording.imu["acc"].values, axis=1)
     behavior = session["behavior"]
     tilted = xr.corr(behavior.sel(variable="phi"), behavior.sel(variable="pitch"))
