@@ -295,6 +295,13 @@ def test_an_eye_lost_for_a_minute_still_gives_the_clock():
         assert abs(clock.offset_s - 0.1) < 4 * clock.offset_se_s < 0.003 and clock.jumps == ()
 
 
+def test_an_eye_tracked_in_every_second_frame_gives_no_clock():
+    eye_time, theta, gyro_time, gyro = streams(16, 0.1, 50.0)
+    theta[::2] = np.nan
+    with pytest.raises(InputError, match="eye_theta: expected 600 pairs .* found 0"):
+        v1lib.estimate_clock(eye_time, theta, gyro_time, gyro)
+
+
 def test_a_gap_of_the_gyroscope_is_no_stillness():
     """Half a minute without samples: neither bridged by a straight line nor taken for a head at rest."""
     eye_time, theta, gyro_time, gyro = streams(18, 0.1, 50.0)

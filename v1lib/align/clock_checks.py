@@ -34,6 +34,10 @@ def checked_streams(
     eye_time, eye_theta, gyro_time, gyro_z = (
         np.asarray(a, float) for a in (eye_time, eye_theta, gyro_time, gyro_z)
     )
+    together = int((np.isfinite(eye_theta[1:]) & np.isfinite(eye_theta[:-1])).sum())
+    if together < LEAST_STEPS:
+        expected = f"{LEAST_STEPS} pairs of neighbouring frames that are both tracked, or more"
+        raise InputError(_WHERE, "eye_theta", expected, str(together))
     ran = np.isfinite(gyro_z)
     _refuse_saturated(gyro_z[ran])
     return eye_time, eye_theta, head_of(gyro_time[ran], gyro_z[ran])
