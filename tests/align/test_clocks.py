@@ -298,7 +298,7 @@ def test_an_eye_lost_for_a_minute_still_gives_the_clock():
 def test_an_eye_tracked_in_every_second_frame_gives_no_clock():
     eye_time, theta, gyro_time, gyro = streams(16, 0.1, 50.0)
     theta[::2] = np.nan
-    with pytest.raises(InputError, match="eye_theta: expected 600 pairs .* found 0"):
+    with pytest.raises(InputError, match=r"eye_theta: expected 600 pairs .* found 0"):
         v1lib.estimate_clock(eye_time, theta, gyro_time, gyro)
 
 

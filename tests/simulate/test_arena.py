@@ -149,14 +149,30 @@ def test_walking_moves_near_surfaces_more_than_far_ones():
     assert shift(pillar) in (8, 9) and shift(wall) in (2, 3)
 
 
-def test_frames_have_the_spectrum_of_natural_scenes():
-    """Power falls about as 1 / frequency²; published photographs of nature lie between 1.6 and 2.8."""
+def seen_on_a_walk():
+    """Where a mouse looks from during two minutes: positions and rotations."""
     motion = simulate_motion(np.random.default_rng(3), 120.0)
     at = np.arange(300, 35_000, 350)
     angles = [motion[name].values[at] for name in ("yaw", "pitch", "roll")]
-    place = np.stack([motion[name].values[at] for name in ("x", "y", "z")], axis=1)
-    spectrum = radial_spectrum(render(CAMERA, place, rotation_matrix(*angles)))
-    assert 1.8 < spectral_exponent(spectrum) < 2.6
+    return np.stack([motion[name].values[at] for name in ("x", "y", "z")], axis=1), rotation_matrix(*angles)
+
+
+def test_pixels_are_means_over_many_rays():
+    """Against pictures of 16 times as many pixels, averaged down; a contrast of 1 is 0.22 here."""
+    position, rotation = (values[:25] for values in seen_on_a_walk())
+    fine = render(camera_of((240, 320), 100.0), position, rotation)
+    expected = fine.reshape(len(fine), 60, 4, 80, 4).mean((2, 4))
+    seen = render(CAMERA, position, rotation)
+    # What remains is mostly at the edges of surfaces, which one ray a pixel cannot average.
+    assert np.sqrt(((seen - expected) ** 2).mean()) < 0.04
+    fine_law, law = (spectral_exponent(radial_spectrum(pictures)) for pictures in (expected, seen))
+    assert abs(law - fine_law) < 0.1
+
+
+def test_frames_have_the_spectrum_of_natural_scenes():
+    """Power falls about as 1 / frequency²; published photographs of nature lie between 1.6 and 2.8."""
+    spectrum = radial_spectrum(render(CAMERA, *seen_on_a_walk()))
+    assert 1.8 < spectral_exponent(spectrum) < 2.2
     # Aliased texture is white: without prefiltering the upper half octaves lie above the law, not below.
     finest, middle = spectrum[-3:], spectrum[4:8]
     law = spectrum["frequency"] ** -spectral_exponent(middle)

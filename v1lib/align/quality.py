@@ -49,9 +49,10 @@ def judge_alignment(recording: Recording, session: xr.Dataset, residuals: xr.Dat
     Returns
     -------
     pandas.DataFrame
-        One row a check: ``found``, ``good up to``, ``bad from``, ``unit`` and ``verdict``: ``good``, ``look``
-        (between the two) or ``bad``; ``not measured`` where the figure cannot be had. The limits are
-        :data:`LIMITS`; those on times are a tenth and a half of a bin of 48 ms.
+        One row a check: ``found``, what is ``good`` and what is ``bad``, ``unit`` and ``verdict``: ``good``,
+        ``look`` (between the two) or ``bad``; ``not measured`` where the figure cannot be had. The limits are
+        :data:`LIMITS`; those on times are a tenth and a half of a bin of 48 ms, the others this library's
+        choice. No check sees an error that is the same in all minutes, such as the eye's own lag.
     """
     attributes = session.attrs
     # In its middle a recording knows its clock best; towards either end the drift's error adds up.
@@ -77,11 +78,16 @@ def judge_alignment(recording: Recording, session: xr.Dataset, residuals: xr.Dat
         float(tilted),
     )
     rows = {
-        name: [value, limit.good, limit.bad, limit.unit, _verdict(value, limit)]
+        name: [value, *_bounds(limit), limit.unit, _verdict(value, limit)]
         for (name, limit), value in zip(LIMITS.items(), found, strict=True)
     }
-    columns = ["found", "good up to", "bad from", "unit", "verdict"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["found", "good", "bad", "unit", "verdict"])
+
+
+def _bounds(limit: _Limit) -> tuple[str, str]:
+    """What is good and what is bad, in words."""
+    good, bad = ("≤", "≥") if limit.bad > limit.good else ("≥", "≤")
+    return f"{good} {limit.good:g}", f"{bad} {limit.bad:g}"
 
 
 def _verdict(value: float, limit: _Limit) -> str:

@@ -113,8 +113,11 @@ def plot_spectra(spectra: dict[str, xr.DataArray]) -> Figure:
     for (name, spectrum), (color, look) in zip(spectra.items(), looks, strict=False):
         at = spectrum["frequency"].values
         ax.loglog(at, spectrum / spectrum[0], look, color=color, ms=3.5, lw=1.2, label=name)
-    at = np.array([0.04, 0.5])
+    at = np.array([min(float(spectrum["frequency"][0]) for spectrum in spectra.values()), 0.5])
     ax.loglog(at, (at / at[0]) ** -2, color=COLORS["chance"], ls=":", lw=1.3, label="1 / frequency²")
+    ticks = [tick for tick in (0.02, 0.05, 0.1, 0.2, 0.5) if tick >= at[0]]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set_xticks([], minor=True)
     ax.set(xlabel="spatial frequency (cycles/px)", ylabel="power (relative)")
     ax.legend(fontsize="small")
     fig.tight_layout()
@@ -135,24 +138,36 @@ def plot_against_truth(estimates: dict[str, np.ndarray], truth: np.ndarray, unit
 
 def plot_eye_against_head(
     windows: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]],
+    agreement: dict[str, tuple[np.ndarray, np.ndarray]],
 ) -> Figure:
-    """Eye velocity and minus head velocity (deg/s) by their time stamps; one panel a window.
+    """Eye velocity and minus head velocity (deg/s) by their time stamps, and their correlation by lag.
 
     Parameters
     ----------
     windows : dict
-        By the panel's title: eye time, eye velocity, gyro time, minus gyro (s and deg/s).
+        By the row's title: eye time, eye velocity, gyro time, minus gyro (s and deg/s).
+    agreement : dict
+        By the same titles: lags (s) and the correlation of the two at each.
     """
-    fig, axes = plt.subplots(len(windows), 1, figsize=(6.8, 1.7 * len(windows)), sharey=True)
-    for ax, (title, (eye_time, eye, gyro_time, gyro)) in zip(axes, windows.items(), strict=True):
-        ax.plot(
-            gyro_time, gyro, color=COLORS["ceiling"], lw=1.6, label="minus the head's yaw rate (ephys clock)"
-        )
-        ax.plot(eye_time, eye, color=COLORS["behavior"], lw=1.2, label="the eye's velocity (camera clock)")
+    fig, axes = plt.subplots(
+        len(windows), 2, figsize=(6.8, 1.8 * len(windows)), sharey="col", gridspec_kw={"width_ratios": [2, 1]}
+    )
+    for (ax, side), (title, (eye_time, eye, gyro_time, gyro)) in zip(axes, windows.items(), strict=True):
+        ax.plot(gyro_time, gyro, color=COLORS["ceiling"], lw=1.6, label="minus the head's yaw rate")
+        ax.plot(eye_time, eye, color=COLORS["behavior"], lw=1.2, label="the eye's velocity")
         ax.set_title(title, loc="left", fontsize="small")
-        ax.set(ylabel="deg/s", xlim=(gyro_time[0], gyro_time[-1]), ylim=(-320, 320))
-    axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.08), fontsize="small", ncols=2)
-    axes[-1].set(xlabel="time stamp (s)")
+        ax.set(ylabel="deg/s", xlim=(gyro_time[0], gyro_time[-1]), ylim=(-230, 230))
+        ax.locator_params(axis="x", nbins=5)
+        lags, r = agreement[title]
+        side.plot(lags, r, color="black", lw=1.3)
+        best = lags[int(np.argmax(r))]
+        side.axvline(best, color=COLORS["behavior"], lw=1, ls="--")
+        side.annotate(f" {1000 * best:.0f} ms", (best, 0.02), fontsize="small", color=COLORS["behavior"])
+        side.axhline(0, color=COLORS["chance"], lw=1, ls=":")
+        side.set(ylabel="correlation", xlim=(lags[0], lags[-1]))
+    axes[0, 0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.08), fontsize="small", ncols=2)
+    axes[-1, 0].set(xlabel="time stamp (s)")
+    axes[-1, 1].set(xlabel="head taken back by (s)")
     fig.tight_layout()
     return fig
 
@@ -208,15 +223,14 @@ def plot_alignment_quality(residuals: xr.Dataset, session: xr.Dataset) -> Figure
     """
     fig, axes = plt.subplots(4, 1, figsize=(6.8, 5.4), sharex=True, height_ratios=[1.6, 1, 1, 0.8])
     at, bin_ms = residuals["window"].values / 60, 1000 * session.attrs["bin_width_s"]
-    look = {"fmt": "o", "ms": 4, "lw": 1.2, "color": COLORS["behavior"]}
+    look = {"fmt": "o", "ms": 2.5, "lw": 1.4, "color": COLORS["behavior"]}
     lag, error = 1000 * residuals["lag"].values, 1000 * residuals["lag_se"].values
     axes[0].axhspan(-bin_ms / 10, bin_ms / 10, color=COLORS["train"], alpha=0.5, lw=0)
     axes[0].errorbar(at, lag, yerr=1.96 * error, **look)
-    reach = max(0.7 * bin_ms, 1.15 * float(np.nanmax(np.abs(lag) + 2 * error)))
+    reach = max(0.2 * bin_ms, 1.15 * float(np.nanmax(np.abs(lag) + 2 * error, initial=0.0)))
     for side in (-1, 1):
         axes[0].axhline(side * bin_ms / 2, color=COLORS["chance"], lw=1, ls=":")
     axes[0].axhline(0, color=COLORS["ceiling"], lw=1, ls="--")
-    axes[0].annotate("half a bin", (at[-1], bin_ms / 2), ha="right", va="bottom", fontsize="x-small")
     axes[0].set(ylabel="lag left\n(ms)", ylim=(-reach, reach))
     axes[1].plot(at, residuals["r"], "o-", ms=4, lw=0.8, color=COLORS["behavior"])
     axes[1].axhline(0.4, color=COLORS["chance"], lw=1, ls=":")
@@ -224,7 +238,7 @@ def plot_alignment_quality(residuals: xr.Dataset, session: xr.Dataset) -> Figure
     axes[2].plot(at, 100 * residuals["used"], "o-", ms=4, lw=0.8, color=COLORS["behavior"])
     axes[2].set(ylabel="steps\nused (%)", ylim=(0, 102))
     minute = (session["time"].values + session.attrs["start_s"]) / 60
-    whole = np.arange(np.floor(minute[0]), np.ceil(minute[-1]) + 1)
+    whole = np.append(np.arange(minute[0], minute[-1] - 0.5, 1.0), minute[-1])
     span = np.minimum(whole[1:], minute[-1]) - np.maximum(whole[:-1], minute[0])
     kept = np.histogram(minute, whole)[0] * session.attrs["bin_width_s"] / 60 / np.maximum(span, 1e-3)
     axes[3].step(
@@ -374,12 +388,18 @@ def plot_planted(truth: xr.Dataset) -> Figure:
         unit, variable = np.nonzero(truth[kind].values)
         weights = truth[kind].values[unit, variable]
         look = {"cmap": SIGNED_MAP, "vmin": -1, "vmax": 1, "edgecolor": "black", "linewidth": 0.5}
-        right.scatter(variable + shift, unit, c=weights, marker=marker, s=26, **look)
+        drawn = right.scatter(variable + shift, unit, c=weights, marker=marker, s=26, **look)
+    # An eye-position unit depends on both angles by a field, which has no weight and no sign.
+    unit, variable = np.nonzero(
+        truth["depends_on"].values & (truth["gain_weight"].values == 0) & (truth["offset_weight"].values == 0)
+    )
+    right.scatter(variable, unit, facecolor="none", edgecolor="black", marker="D", s=26, linewidth=0.8)
+    fig.colorbar(drawn, ax=right, label="weight per spread of the variable", shrink=0.5)
     right.set(xticks=places, yticks=rows, ylim=(n_units - 0.5, -0.5), xlim=(-0.5, len(names) - 0.5))
     right.set_xticklabels(names, rotation=45, ha="right")
     right.set_yticklabels(truth["formula"].values, fontsize="xx-small")
     right.grid(color=COLORS["train"], lw=0.4)
     right.set_axisbelow(True)
-    right.set_title("gain (circle) and offset (square)", fontsize="small")
+    right.set_title("gain (circle), offset (square), field (diamond)", fontsize="small")
     fig.tight_layout()
     return fig

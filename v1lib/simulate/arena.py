@@ -27,6 +27,9 @@ PILLARS_CM = ((14.0, 11.0, 19.0, 16.0, 14.0), (40.0, 25.0, 46.0, 31.0, 22.0), (2
 _TEXELS = 512
 #: How much of a surface one photograph covers, cm; a wall may stretch it a little.
 _PHOTOGRAPH_CM = 50.0
+#: Reading between texels smooths by itself, so a finer level than the pixel's own is read: with this much
+#: pictures come closest to those whose pixels are averaged over 16 times as many rays.
+_FINER = 0.75
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,8 @@ def render(
         # A pixel covers `distance · ray_length / focal` cm across the ray and 1 / cos(incidence) times that
         # along the surface; the level follows the geometric mean of the two.
         footprint = distance * ray_length / camera.focal_px / (along / ray_length).clamp(min=0.05).sqrt()
-        level = torch.log2(footprint * (_TEXELS / _PHOTOGRAPH_CM)).clamp(0, last_level - 1e-3)
+        level = torch.log2(footprint * (_TEXELS / _PHOTOGRAPH_CM)) - _FINER
+        level = level.clamp(0, last_level - 1e-3)
         low = level.long()
         near = _read_level(texels, starts, low, face, u, v)
         far = _read_level(texels, starts, low + 1, face, u, v)
