@@ -45,13 +45,13 @@ def see(pictures: np.ndarray, units: xr.Dataset, retina: Camera) -> Drive:
 
     Returns
     -------
-    dict of (step, unit) float32 arrays
+    dict of (step, unit) arrays
         ``even`` and ``odd``: the picture through the receptive field and through the quadrature field;
         ``contrast``: r.m.s. contrast, in brightness, under a Gaussian window around a normalised unit's
         field. 0 where a unit has no such field or window.
     """
-    # Measured from grey, where single precision is finest; no field answers what is uniform.
-    flat = pictures.reshape(len(pictures), -1).astype(np.float32) - np.float32(_MID_GREY)
+    # In double precision, because the order in which products are summed depends on the number of threads.
+    flat = pictures.reshape(len(pictures), -1).astype(float) - _MID_GREY
     even, odd = (_through(flat, units[name].values) for name in ("receptive_field", "quadrature_field"))
     window = _pool_windows(units, retina)
     mean, square = _through(flat, window), _through(flat**2, window)
@@ -60,10 +60,10 @@ def see(pictures: np.ndarray, units: xr.Dataset, retina: Camera) -> Drive:
 
 def _through(flat: np.ndarray, fields: np.ndarray) -> np.ndarray:
     """Pictures (step, pixel) through fields (unit, y, x); only fields that are not empty cost anything."""
-    out = np.zeros((len(flat), len(fields)), np.float32)
+    out = np.zeros((len(flat), len(fields)))
     there = fields.any(axis=(1, 2))
     if there.any():
-        out[:, there] = flat @ fields[there].reshape(int(there.sum()), -1).T.astype(np.float32)
+        out[:, there] = flat @ fields[there].reshape(int(there.sum()), -1).T.astype(float)
     return out
 
 
@@ -139,7 +139,10 @@ def expected_rate(
         offset = _mean_1(unit, np.exp(state @ unit["offset_weight"].values))
         share = float(unit["share"])
         relative = (1 - share) * evoked + share * offset
-        rate[:, k] = np.minimum(float(unit["base_rate"]) * excitability[:, k] * relative, HIGHEST_RATE_HZ)
+        full = np.minimum(float(unit["base_rate"]) * excitability[:, k] * relative, HIGHEST_RATE_HZ)
+        # Rounded far below what matters and far above rounding errors, so that the same seed draws the same
+        # spikes on any number of threads.
+        rate[:, k] = np.round(full, 4)
     return rate
 
 
