@@ -8,8 +8,9 @@ import pytest
 import v1lib
 from v1lib.align import clock_residuals, eye_and_head
 from v1lib.align.quality import LIMITS, judge_alignment
+from v1lib.errors import InputError
 
-LAG = "largest lag left in a minute, beyond two of its standard errors"
+LAG = "largest lag left in a minute"
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,39 @@ def test_minutes_without_an_eye_are_counted_and_not_judged(recording, session, r
     assert judged.loc["minutes without a lag of their own", "verdict"] == "bad"
     gone["lag"].values[:] = np.nan
     assert judge_alignment(recording, session, gone).loc[LAG, "verdict"] == "not measured"
+
+
+def test_figures_are_these_for_known_errors_lags_and_bins(recording, session, residuals):
+    one_lag = residuals.isel(window=[0]).copy(deep=True)
+    one_lag["lag"].values[:], one_lag["lag_se"].values[:] = -0.008, 0.002
+    # The middle of 200 s is 100 s from either end: 30 ppm come to 3 ms there, more than 1 ms at the offset.
+    session = session.isel(time=slice(0, 95)).assign_coords(time=np.linspace(0.0, 200.0, 95))
+    session.attrs |= {"bins_without_frames": 5, "clock_offset_se_s": 1e-3, "clock_drift_se_ppm": 30.0}
+    found = judge_alignment(recording, session, one_lag)["found"]
+    assert found[LAG] == pytest.approx(4.0, abs=1e-9)
+    assert found["clock, standard error at either end"] == pytest.approx(3.0, abs=1e-9)
+    assert found["bins without frames"] == pytest.approx(5.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["clock_offset_se_s", "clock_drift_se_ppm"])
+def test_a_clock_of_unknown_error_is_not_judged(recording, session, residuals, name):
+    judged = judge_alignment(recording, session.assign_attrs({name: np.nan}), residuals)
+    assert judged.loc["clock, standard error at either end", "verdict"] == "not measured"
+
+
+@pytest.mark.parametrize(("said", "number"), [("none", 0), (["one"], 1), (["one", "two"], 2)])
+def test_jumps_are_counted_after_a_session_was_stored(recording, session, residuals, tmp_path, said, number):
+    v1lib.save_session(session.assign_attrs(clock_jumps=said), tmp_path / "session.nc")
+    judged = judge_alignment(recording, v1lib.open_session(tmp_path / "session.nc"), residuals)
+    assert judged.loc["jumps of the clock", "found"] == number
+
+
+def test_a_session_that_was_not_aligned_is_refused(recording, session, residuals):
+    bare = session.drop_attrs()
+    with pytest.raises(InputError, match=r"attributes: expected .*clock_quality.*, found none"):
+        judge_alignment(recording, bare, residuals)
+    with pytest.raises(InputError, match="phi and pitch"):
+        judge_alignment(recording, session.sel(variable=["speed", "phi"]), residuals)
 
 
 def test_limits_are_a_tenth_and_half_of_a_bin():

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from v1lib.errors import InputError
 from v1lib.recording import Recording
 
 
@@ -23,7 +24,7 @@ class _Limit(NamedTuple):
 LIMITS = {
     "eye against head, r": _Limit(0.7, 0.4, ""),
     "clock, standard error at either end": _Limit(5.0, 24.0, "ms"),
-    "largest lag left in a minute, beyond two of its standard errors": _Limit(5.0, 24.0, "ms"),
+    "largest lag left in a minute": _Limit(5.0, 24.0, "ms"),
     "minutes without a lag of their own": _Limit(20.0, 50.0, "%"),
     "jumps of the clock": _Limit(0.0, 3.0, ""),
     "eye tracked": _Limit(80.0, 50.0, "% of frames"),
@@ -33,6 +34,16 @@ LIMITS = {
     "speeds that are tracking errors": _Limit(1.0, 10.0, "%"),
     "phi against pitch, r": _Limit(-0.3, 0.0, ""),
 }
+
+_NEEDED = (
+    "bins_without_frames",
+    "clock_drift_se_ppm",
+    "clock_jumps",
+    "clock_offset_se_s",
+    "clock_quality",
+    "imu_masked",
+    "speed_masked",
+)
 
 
 def judge_alignment(recording: Recording, session: xr.Dataset, residuals: xr.Dataset) -> pd.DataFrame:
@@ -52,12 +63,19 @@ def judge_alignment(recording: Recording, session: xr.Dataset, residuals: xr.Dat
         One row a check: ``found``, what is ``good`` and what is ``bad``, ``unit`` and ``verdict``: ``good``,
         ``look`` (between the two) or ``bad``; ``not measured`` where the figure cannot be had. The limits are
         :data:`LIMITS`; those on times are a tenth and a half of a bin of 48 ms, the others this library's
-        choice. No check sees an error that is the same in all minutes, such as the eye's own lag.
+        choice. The largest lag left is what it is beyond two of its standard errors. No check sees an error
+        that is the same in all minutes, such as the eye's own lag.
+
+    Raises
+    ------
+    InputError
+        For a session that lacks the attributes of an alignment, phi or pitch.
     """
+    _check_session(session)
     attributes = session.attrs
     # In its middle a recording knows its clock best; towards either end the drift's error adds up.
     half = 0.5 * float(session["time"][-1])
-    at_end = 1000 * max(attributes["clock_offset_se_s"], 1e-6 * attributes["clock_drift_se_ppm"] * half)
+    errors = attributes["clock_offset_se_s"], 1e-6 * attributes["clock_drift_se_ppm"] * half
     left = 1000 * (np.abs(residuals["lag"].values) - 2 * residuals["lag_se"].values)
     norm = np.linalg.norm(recording.imu["acc"].values, axis=1)
     behavior = session["behavior"]
@@ -66,10 +84,10 @@ def judge_alignment(recording: Recording, session: xr.Dataset, residuals: xr.Dat
     jumps = attributes["clock_jumps"]
     found = (
         attributes["clock_quality"],
-        at_end,
+        1000 * float(np.max(errors)),  # NaN where one of them is
         max(float(np.nanmax(left)), 0.0) if np.isfinite(left).any() else np.nan,
         100 * float(np.isnan(left).mean()),
-        0 if isinstance(jumps, str) else len(jumps),
+        0 if isinstance(jumps, str) and jumps == "none" else len(np.atleast_1d(jumps)),
         100 * float(np.isfinite(recording.eye["X0"]).mean()),
         abs(float(np.nanmedian(norm)) - 1),
         100 * attributes["imu_masked"],
@@ -82,6 +100,17 @@ def judge_alignment(recording: Recording, session: xr.Dataset, residuals: xr.Dat
         for (name, limit), value in zip(LIMITS.items(), found, strict=True)
     }
     return pd.DataFrame.from_dict(rows, orient="index", columns=["found", "good", "bad", "unit", "verdict"])
+
+
+def _check_session(session: xr.Dataset) -> None:
+    """Refuse a session that lacks what is judged."""
+    missing = [name for name in _NEEDED if name not in session.attrs]
+    if missing:
+        expected = f"the attributes of an alignment, {', '.join(_NEEDED)}"
+        raise InputError("session", "attributes", expected, f"none of the name {', '.join(missing)}")
+    present = session["variable"].values.tolist() if "variable" in session.coords else []
+    if not {"phi", "pitch"} <= set(present):
+        raise InputError("session", "behavior", "phi and pitch among its variables", f"only {present}")
 
 
 def _bounds(limit: _Limit) -> tuple[str, str]:
