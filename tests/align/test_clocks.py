@@ -284,6 +284,69 @@ def test_bad_stamps_are_refused(which):
     assert "infinite" in refusal(*given)
 
 
+@pytest.mark.parametrize("which", range(4))
+@pytest.mark.parametrize("kind", ["U9", object, complex, "timedelta64[s]", "datetime64[s]", bool])
+def test_streams_that_are_no_real_numbers_are_refused(which, kind):
+    given = streams(16, 0.1, 50.0)
+    values = np.nan_to_num(given[which])
+    given[which] = (values.astype("int64") if str(kind).endswith("[s]") else values).astype(kind)
+    name = ("eye_time", "eye_theta", "gyro_time", "gyro_z")[which]
+    assert f"{name}: expected real numbers, found" in refusal(*given)
+
+
+def test_angles_beyond_a_turn_are_refused():
+    eye_time, theta, gyro_time, gyro = streams(16, 0.1, 50.0)
+    theta[np.flatnonzero(np.isfinite(theta))[7]] = -361.0
+    assert "eye_theta: expected angles within ±360 deg, found 361 deg" in refusal(
+        eye_time, theta, gyro_time, gyro
+    )
+
+
+def test_an_eye_that_stands_still_between_lost_frames_is_refused():
+    eye_time, theta, gyro_time, gyro = streams(16, 0.1, 50.0)
+    theta[4000:6000], theta[4000:6000:3] = theta[np.isfinite(theta)][0], np.nan
+    assert "eye_theta: expected values that vary" in refusal(eye_time, theta, gyro_time, gyro)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"offset_s": "0.1"},
+        {"offset_s": np.nan},
+        {"drift_ppm": np.inf},
+        {"drift_ppm": 2e4},
+        {"quality": None},
+        {"offset_se_s": np.inf},
+        {"n_steps": True},
+        {"eye_lag_s": np.nan},
+        {"jumps": [v1lib.ClockJump(1.0, 2.0, 0.5, 0.0)]},
+        {"jumps": (0.5,)},
+        {"jumps": (v1lib.ClockJump(5.0, 6.0, 0.5, 0.0), v1lib.ClockJump(1.0, 2.0, 0.5, 0.0))},
+        {"jumps": (v1lib.ClockJump(5.0, 6.0, 0.5, 0.0), v1lib.ClockJump(5.5, 7.0, 0.5, 0.0))},
+    ],
+)
+def test_a_clock_that_is_none_is_refused(wrong):
+    right = {"offset_s": 0.1, "drift_ppm": 50, "offset_se_s": np.nan, "drift_se_ppm": np.float32(0.0)}
+    right |= {"quality": np.nan, "n_steps": 0}
+    v1lib.ClockFit(**right)
+    with pytest.raises(InputError, match=f"ClockFit: {next(iter(wrong))}: expected"):
+        v1lib.ClockFit(**(right | wrong))
+
+
+@pytest.mark.parametrize("wrong", [(2.0, 1.0, 0.5, 0.0), (1.0, 2.0, np.nan, 0.0), ("1", 2.0, 0.5, 0.0)])
+def test_a_jump_that_is_none_is_refused(wrong):
+    with pytest.raises(InputError, match="ClockJump: "):
+        v1lib.ClockJump(*wrong)
+
+
+def test_a_clock_takes_lists_and_residuals_take_a_clock():
+    clock = v1lib.ClockFit(0.1, 0.0, 0, 0, 1, 0)
+    np.testing.assert_allclose(clock.to_camera([1, 2]), [0.9, 1.9])
+    np.testing.assert_allclose(clock.to_ephys([1, 2]), [1.1, 2.1])
+    with pytest.raises(InputError, match="clock: expected a ClockFit, found float"):
+        v1lib.clock_residuals(*streams(16, 0.1, 50.0), 0.1)
+
+
 def test_an_eye_lost_for_a_minute_still_gives_the_clock():
     eye_time, theta, gyro_time, gyro = streams(18, 0.1, 50.0)
     lost = (eye_time > 100) & (eye_time < 160)

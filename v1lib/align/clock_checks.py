@@ -15,8 +15,10 @@ LEAST_QUALITY = 0.2
 #: Coarse windows above this correlation agree; a minute of moving head has at least this share of theirs.
 _AGREES, _LEAST_SHARE = 0.35, 0.25
 _WINDOWS_A_MINUTE = 6
-#: A stream that does not change for so long has stopped, s.
-_FROZEN_S = 10.0
+#: A stream of which so many measured samples do not change for so long has stopped, s.
+_FROZEN_S, _FROZEN_SAMPLES = 10.0, 10
+#: The eye's angle is in degrees and unwrapped, at most this.
+_LARGEST_ANGLE_DEG = 360.0
 #: A gyroscope is saturated if more than this share of its samples lies at one end of the range.
 _SATURATED_SHARE = 0.005
 
@@ -38,6 +40,10 @@ def checked_streams(
     if together < LEAST_STEPS:
         expected = f"{LEAST_STEPS} pairs of neighbouring frames that are both tracked, or more"
         raise InputError(_WHERE, "eye_theta", expected, str(together))
+    largest = np.nanmax(np.abs(eye_theta))
+    if largest > _LARGEST_ANGLE_DEG:
+        expected = f"angles within ±{_LARGEST_ANGLE_DEG:.0f} deg"
+        raise InputError(_WHERE, "eye_theta", expected, f"{largest:.6g} deg")
     ran = np.isfinite(gyro_z)
     _refuse_saturated(gyro_z[ran])
     return eye_time, eye_theta, head_of(gyro_time[ran], gyro_z[ran])
@@ -45,6 +51,13 @@ def checked_streams(
 
 def _refuse_stream(of: str, time: np.ndarray, name: str, values: np.ndarray) -> None:
     """Refuse stamps that are none, and values that are too few or stand still."""
+    for each, given in ((of, time), (name, values)):
+        try:
+            kind = np.asarray(given).dtype
+        except ValueError as error:  # lists of unequal length
+            raise InputError(_WHERE, each, "an array of numbers", "what makes no array") from error
+        if kind.kind not in "iuf":
+            raise InputError(_WHERE, each, "real numbers", f"values of type {kind}")
     if np.ndim(time) != 1 or np.shape(time) != np.shape(values):
         expected = f"one value for each of {of}, {np.shape(time)}"
         raise InputError(_WHERE, name, expected, str(np.shape(values)))
@@ -60,14 +73,16 @@ def _refuse_stream(of: str, time: np.ndarray, name: str, values: np.ndarray) -> 
     measured = int(np.isfinite(values).sum())
     if measured < LEAST_STEPS:
         raise InputError(_WHERE, name, f"{LEAST_STEPS} measured samples or more", str(measured))
-    _refuse_frozen(name, np.asarray(time), np.asarray(values))
+    ran = np.isfinite(values)
+    _refuse_frozen(name, np.asarray(time)[ran], np.asarray(values)[ran])
 
 
 def _refuse_frozen(name: str, time: np.ndarray, values: np.ndarray) -> None:
-    """Refuse a stream that stands at one value for long: its sensor or tracker had stopped."""
-    edges = np.flatnonzero(np.concatenate([[True], np.diff(values) != 0]))  # NaN differs from NaN
+    """Refuse measured values that stand still for long: the sensor or tracker had stopped."""
+    edges = np.flatnonzero(np.concatenate([[True], np.diff(values) != 0]))
     last = np.append(edges[1:] - 1, values.size - 1)
-    stood = time[last] - time[edges]
+    # Two values that are alike by chance may lie on both sides of a long gap.
+    stood = np.where(last - edges + 1 >= _FROZEN_SAMPLES, time[last] - time[edges], 0.0)
     longest = int(stood.argmax())
     if stood[longest] > _FROZEN_S:
         begin, end = time[edges[longest]], time[last[longest]]

@@ -3,8 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from numbers import Real
 
 import numpy as np
+
+from v1lib.errors import InputError
+
+#: Clocks that drift apart faster are not counted in the same unit, parts per million.
+_MOST_DRIFT_PPM = 1e4
+
+
+def _check_number(of: object, name: str, *, or_nan: bool = False) -> None:
+    """Refuse an attribute that is no real number, or not finite where NaN cannot stand for unknown."""
+    value = getattr(of, name)
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not (np.isfinite(value) or (or_nan and np.isnan(value))):
+        expected = "a number, or NaN where not known" if or_nan else "a finite number"
+        raise InputError(type(of).__name__, name, expected, repr(value))
 
 
 @dataclass(frozen=True)
@@ -24,6 +40,14 @@ class ClockJump:
     before_s: float
     size_s: float
     size_se_s: float
+
+    def __post_init__(self) -> None:
+        for name in ("after_s", "before_s", "size_s"):
+            _check_number(self, name)
+        _check_number(self, "size_se_s", or_nan=True)
+        if not self.after_s < self.before_s:
+            found = f"{self.after_s} to {self.before_s} s"
+            raise InputError("ClockJump", "after_s", "a time before before_s", found)
 
 
 @dataclass(frozen=True)
@@ -60,8 +84,24 @@ class ClockFit:
     jumps: tuple[ClockJump, ...] = ()
     eye_lag_s: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name in ("offset_s", "drift_ppm", "n_steps", "eye_lag_s"):
+            _check_number(self, name)
+        for name in ("offset_se_s", "drift_se_ppm", "quality"):
+            _check_number(self, name, or_nan=True)
+        if abs(self.drift_ppm) > _MOST_DRIFT_PPM:
+            expected = f"at most {_MOST_DRIFT_PPM:.0f} ppm either way"
+            raise InputError("ClockFit", "drift_ppm", expected, f"{self.drift_ppm} ppm")
+        if not isinstance(self.jumps, tuple) or not all(isinstance(j, ClockJump) for j in self.jumps):
+            raise InputError("ClockFit", "jumps", "a tuple of ClockJump", repr(self.jumps))
+        for first, second in pairwise(self.jumps):
+            if second.after_s < first.before_s:
+                found = f"one from {second.after_s} s behind one to {first.before_s} s"
+                raise InputError("ClockFit", "jumps", "jumps in order that do not overlap", found)
+
     def to_camera(self, ephys_time: np.ndarray) -> np.ndarray:
         """Camera-clock times of ephys-clock times, both in s from the start of the ephys."""
+        ephys_time = np.asarray(ephys_time, float)
         camera_time = ephys_time - (self.offset_s + 1e-6 * self.drift_ppm * ephys_time)
         if self.jumps:
             knots, total = self._knots()
@@ -70,6 +110,7 @@ class ClockFit:
 
     def to_ephys(self, camera_time: np.ndarray) -> np.ndarray:
         """Ephys-clock times of camera-clock times, both in s from the start of the ephys."""
+        camera_time = np.asarray(camera_time, float)
         if self.jumps:
             camera_time = camera_time - np.interp(camera_time, *self._knots())
         return (camera_time + self.offset_s) / (1 - 1e-6 * self.drift_ppm)

@@ -174,8 +174,10 @@ def clock_residuals(
     Raises
     ------
     InputError
-        As :func:`estimate_clock` does for streams that cannot be used.
+        As :func:`estimate_clock` does for streams that cannot be used, and for a clock that is no ClockFit.
     """
+    if not isinstance(clock, ClockFit):
+        raise InputError("clock_residuals", "clock", "a ClockFit", type(clock).__name__)
     eye_time, eye_theta, head = checked_streams(eye_time, eye_theta, gyro_time, gyro_z)
     # Put on the clock that is to be judged, the streams have no offset and no drift left.
     eye_time = np.asarray(clock.to_ephys(eye_time - clock.eye_lag_s))
