@@ -275,6 +275,27 @@ def test_an_inertial_channel_that_is_missing_throughout_is_refused(folder):
     assert "gyro_z" in refusal(folder)
 
 
+@pytest.mark.parametrize(
+    ("ending", "variable", "labels"),
+    [
+        ("imu.nc", "IMU_data", {"channel": "acc_y"}),
+        ("imu.nc", "IMU_data", {"channel": "gyro_z"}),
+        ("TOP1.nc", "TOP1_props", {"prop": "speed"}),
+        ("REYE.nc", "REYE_ellipse_params", {"ellipse_params": "X0"}),
+        ("REYE.nc", "REYE_ellipse_params", {"ellipse_params": "Y0"}),
+    ],
+)
+def test_an_infinite_value_is_refused_with_its_channel(folder, ending, variable, labels):
+    def spoil(data):
+        data[variable].loc[labels][100] = -np.inf
+        return data
+
+    rewrite(folder, ending, spoil)
+    sentence = refusal(folder)
+    assert ending in sentence and next(iter(labels.values())) in sentence
+    assert "1 infinite ones, first at sample 100" in sentence
+
+
 def test_a_missing_camera_centre_is_refused(folder):
     def forget(data):
         del data["REYE_ellipse_params"].attrs["cam_center_x"]
@@ -336,19 +357,28 @@ def test_a_damaged_block_of_data_is_named(folder, ending):
     [
         {"bin_width_s": "0.05"},
         {"bin_width_s": None},
+        {"bin_width_s": True},
         {"bin_width_s": float("nan")},
         {"bin_width_s": 1e9},
+        {"bin_width_s": float("inf")},
         {"frame_shape": (5,)},
         {"frame_shape": 5},
         {"frame_shape": (5.7, 6.2)},
         {"frame_shape": (5, 6, 7)},
-        {"clock": v1lib.ClockFit(float("nan"), 0.0, 0.0, 0.0, 1.0, 0)},
+        {"clock": (0.12, 114.0)},
     ],
 )
 def test_arguments_of_align_that_make_no_session_are_refused(pristine, wrong):
     given = {"clock": CLOCK} | wrong
     with pytest.raises(InputError, match=next(iter(wrong))):
         v1lib.align(v1lib.open_recording(pristine), **given)
+
+
+def test_align_takes_a_recording_and_any_kind_of_float(pristine):
+    with pytest.raises(InputError, match=r"recording: expected a Recording .*, found PosixPath"):
+        v1lib.align(pristine)
+    session = v1lib.align(v1lib.open_recording(pristine), clock=CLOCK, bin_width_s=np.float32(0.0625))
+    assert session.attrs["bin_width_s"] == 0.0625
 
 
 def test_the_summary_of_a_recording_is_that_of_its_files(folder):

@@ -283,6 +283,8 @@ def _open_eye(file: Path, start: float) -> xr.Dataset:
         if not isinstance(attributes.get(name), (int, float, np.number)):
             found = repr(attributes.get(name))
             raise InputError(file, f"REYE_ellipse_params attribute {name}", "a value in px", found)
+    for name in ("X0", "Y0"):
+        _refuse_infinite(file, f"REYE_ellipse_params, {name}", columns[name])
     short, long = columns["shortaxis"], columns["longaxis"]
     impossible = ((short <= 0) | (short > long * 1.001) | np.isinf(long)) & np.isfinite(columns["X0"])
     if impossible.any():
@@ -292,19 +294,27 @@ def _open_eye(file: Path, start: float) -> xr.Dataset:
         raise InputError(
             file, "REYE_ellipse_params", "some frames with a tracked pupil", "NaN in every frame"
         )
-    center = {f"center_{axis}": float(attributes[f"cam_center_{axis}"]) for axis in "xy"}
-    return xr.Dataset({name: ("time", values) for name, values in columns.items()}, {"time": time}, center)
+    about = {f"center_{axis}": float(attributes[f"cam_center_{axis}"]) for axis in "xy"} | {"file": str(file)}
+    return xr.Dataset({name: ("time", values) for name, values in columns.items()}, {"time": time}, about)
 
 
 def _open_top(file: Path, start: float) -> xr.Dataset:
     with open_netcdf(file) as data:
         speed = _labelled(data, file, "TOP1_props", "prop", ("speed",))["speed"]
         time = _camera_time(data, file, speed.size, start)
+    _refuse_infinite(file, "TOP1_props, prop speed", speed)
     if np.isnan(speed).all():
         raise InputError(file, "TOP1_props, prop speed", "some measured values", "NaN in every frame")
     if (speed < 0).any():
         raise InputError(file, "TOP1_props, prop speed", "speeds of 0 or more", f"{np.nanmin(speed)} cm/s")
     return xr.Dataset({"speed": ("time", speed)}, {"time": time})
+
+
+def _refuse_infinite(file: Path, name: str, values: np.ndarray) -> None:
+    wrong = np.flatnonzero(np.isinf(values))
+    if wrong.size:
+        found = f"{wrong.size} infinite ones, first at sample {wrong[0]}"
+        raise InputError(file, name, "finite values, or NaN where not measured", found)
 
 
 def _open_imu(file: Path, start: float) -> xr.Dataset:
@@ -316,6 +326,7 @@ def _open_imu(file: Path, start: float) -> xr.Dataset:
             raise InputError(file, "sample", "a coordinate with the samples' times", "none")
         time = _since_start(file, "sample", _variable(data, file, "sample", 1), columns["acc_x"].size, start)
     for label, values in columns.items():
+        _refuse_infinite(file, label, values)
         if np.isnan(values).all():
             raise InputError(file, label, "some measured values", "NaN in every sample")
     held = {label: _held(values) for label, values in columns.items()}

@@ -77,6 +77,34 @@ def test_an_estimated_jump_is_found_and_recorded(jumped, tmp_path):
     assert stored.attrs["bins_at_clock_jumps"] == session.attrs["bins_at_clock_jumps"]
 
 
+def test_a_jump_of_the_eyes_stamps_alone_is_no_jump_of_the_clock(recording, jumped):
+    expected = r"mouse_REYE\.nc: timestamps: .* \+0\.4[78].* s between 9[45]\..* only the eye's stamps"
+    with pytest.raises(InputError, match=expected):
+        v1lib.align(replace(recording, eye=jumped.eye))
+    with pytest.raises(InputError, match=r"those of the head camera do not skip, so that the eye's stamps"):
+        v1lib.align(replace(jumped, world=recording.world))
+
+
+def test_a_jump_that_no_stamps_show_is_left_to_the_clock(recording):
+    """The cameras lose frames and count on: none of their stamps skips."""
+
+    def silent(stream, dim):
+        time = stream["time"].values
+        lost = (time > AT_S) & (time <= AT_S + SIZE_S)
+        stream = stream.isel({dim: ~lost})
+        moved = np.where(stream["time"] > AT_S, stream["time"] - SIZE_S, stream["time"])
+        return stream.assign_coords(time=(dim, moved))
+
+    streams = {"world": "frame", "eye": "time", "top": "time"}
+    lost = replace(
+        recording, **{name: silent(getattr(recording, name), dim) for name, dim in streams.items()}
+    )
+    beside = np.abs(lost.eye["time"].values - AT_S) < 0.5
+    assert np.diff(lost.eye["time"].values[beside]).max() < 0.035
+    (said,) = v1lib.align(lost).attrs["clock_jumps"]
+    assert float(said.split()[0]) == pytest.approx(-SIZE_S, abs=0.004)
+
+
 def test_a_lag_of_the_eye_is_passed_on_and_recorded(recording, tmp_path):
     plain, lagging = v1lib.align(recording), v1lib.align(recording, eye_lag_s=0.006)
     assert plain.attrs["clock_jumps"] == "none" and plain.attrs["bins_at_clock_jumps"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from numbers import Real
 
 import numpy as np
 import xarray as xr
@@ -31,6 +32,8 @@ __all__ = [
 
 #: No mouse in the arena runs faster; what is faster is a tracking error of the camera above, cm/s.
 FASTEST_SPEED = 25.0
+#: Stamps skip at a jump of the clock if they do within this of its place, s.
+_BESIDE_JUMP_S = 0.2
 #: Streams that run together through this part of the longest of them, or less, are refused.
 LEAST_TOGETHER = 0.5
 
@@ -80,13 +83,20 @@ def align(
     and begins a new stretch; their number is the attribute ``bins_without_frames``. So is a bin that overlaps
     the place of a jump of the camera's clock (attributes ``clock_jumps`` and ``bins_at_clock_jumps``).
     """
+    if not isinstance(recording, Recording):
+        expected = "a Recording (v1lib.open_recording opens a folder)"
+        raise InputError("align", "recording", expected, type(recording).__name__)
+    if clock is not None and not isinstance(clock, ClockFit):
+        raise InputError("align", "clock", "a ClockFit", type(clock).__name__)
     name = recording.path.name
     period = field_period(recording.world)
-    if not isinstance(bin_width_s, (int, float)) or not bin_width_s >= period:
+    number = isinstance(bin_width_s, Real) and not isinstance(bin_width_s, bool)
+    if not number or not period <= bin_width_s < np.inf:
         found = f"{bin_width_s} s"
         raise InputError(
             name, "bin_width_s", f"at least one exposure of the head camera, {period:.4f} s", found
         )
+    bin_width_s = float(bin_width_s)
     eye = eye_of(recording)
     imu = recording.imu
     if clock is None:
@@ -96,10 +106,7 @@ def align(
         )
     elif eye_lag_s != 0.0:
         raise InputError("align", "eye_lag_s", "a lag of the eye or a clock, not both", f"{eye_lag_s} s")
-    if not np.isfinite([clock.offset_s, clock.drift_ppm]).all():
-        raise InputError(
-            "align", "clock", "a finite offset and drift", f"{clock.offset_s}, {clock.drift_ppm}"
-        )
+    _refuse_jump_of_the_eye(recording, clock)
     imu_time = clock.to_camera(imu["time"].values)
     start, stop, outside = _overlap(recording, imu_time)
     edges = bin_edges(start, stop, bin_width_s)
@@ -204,6 +211,41 @@ def eye_of(recording: Recording) -> xr.Dataset:
     camera: EyeCamera = calibrate_camera(ellipses, center=center)
     angles = eye_angles(ellipses, camera).rename(frame="time")
     return angles.assign(pupil=("time", ellipses["longaxis"].values)).assign_coords(time=ellipses["time"])
+
+
+def _refuse_jump_of_the_eye(recording: Recording, clock: ClockFit) -> None:
+    """Refuse a jump that the eye's stamps show and the head camera's, of the same clock, do not."""
+    for jump in clock.jumps:
+        size = abs(jump.size_s)
+        skips = {
+            camera: _skip(stream["time"].values, jump)
+            for camera, stream in (
+                ("eye", recording.eye),
+                ("head camera", recording.world),
+                ("camera above", recording.top),
+            )
+        }
+        half_period = 0.5 * float(np.median(np.diff(recording.world["time"].values)))
+        still = [
+            camera
+            for camera in ("head camera", "camera above")
+            if skips[camera] < min(half_period, 0.5 * size)
+        ]
+        if abs(skips["eye"] - size) <= 0.4 * size and "head camera" in still:
+            only = "only " if len(still) == 2 else ""
+            found = (
+                f"a skip by {jump.size_s:+.3f} s between {jump.after_s:.3f} and {jump.before_s:.3f} s, where "
+                f"those of the {' and the '.join(still)} do not skip, so that {only}the eye's stamps are off"
+            )
+            expected = "stamps that skip where those of the other cameras do"
+            raise InputError(recording.eye.attrs["file"], "timestamps", expected, found)
+
+
+def _skip(time: np.ndarray, jump: ClockJump) -> float:
+    """By how much stamps about a jump skip in its direction at most, s; NaN where there are none."""
+    near = (time[1:] > jump.after_s - _BESIDE_JUMP_S) & (time[:-1] < jump.before_s + _BESIDE_JUMP_S)
+    steps = np.diff(time)
+    return float(np.max(np.sign(jump.size_s) * (steps[near] - np.median(steps)))) if near.any() else np.nan
 
 
 def _common(spans: dict[str, tuple[float, float]]) -> tuple[float, float]:
