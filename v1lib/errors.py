@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from math import isfinite
+from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 
 class InputError(ValueError):
@@ -31,3 +33,12 @@ def check_whole(where: str | Path, variable: str, value: object, least: int) -> 
     """Refuse what is no whole number of at least `least`; True and False are none."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise InputError(where, variable, f"a whole number of at least {least}", repr(value))
+
+
+def check_real(where: str | Path, variable: str, value: Any, low: float, high: float) -> None:
+    """Refuse what is no finite real number from `low` to `high`; True and False are none."""
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or not low <= value <= high:
+        raise InputError(where, variable, f"a number from {low:g} to {high:g}", f"{value!r:.80}")
+    if not isfinite(value):
+        raise InputError(where, variable, "a finite number", repr(value))

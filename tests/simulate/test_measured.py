@@ -74,6 +74,34 @@ def test_missing_samples_are_bridged_and_marked():
     assert not motion["head_measured"][turned].any() and motion["head_measured"][~turned].mean() > 0.995
 
 
+@pytest.mark.parametrize(
+    ("column", "instrument"),
+    [("pitch", "head"), ("roll", "head"), ("yaw_rate", "head"), ("theta", "eye"), ("phi", "eye")],
+)
+def test_a_gap_in_one_column_alone_is_not_measured(column, instrument):
+    given = table()
+    given.loc[(given["time"] > 110) & (given["time"] < 113), column] = np.nan
+    motion = driven(given)
+    gap = (motion["time"].values > 10.02) & (motion["time"].values < 12.98)
+    other = {"head": "eye", "eye": "head"}[instrument]
+    assert not motion[f"{instrument}_measured"][gap].any() and motion[f"{other}_measured"].all()
+    assert motion[f"{instrument}_measured"][~gap].mean() > 0.995
+
+
+def test_torsion_counters_half_of_the_roll_and_the_mouse_walks_ahead():
+    motion = driven(table())
+    slope = np.polyfit(motion["roll"], motion["torsion"], 1)[0]
+    # Torsion has 0.8 deg of its own, new every 2 s, beside some 9 deg of roll: a standard error of 0.02.
+    assert slope == pytest.approx(-0.5, abs=0.1)
+    moved = np.stack([np.gradient(motion[name].values) for name in ("x", "y")]) * SAMPLE_RATE_HZ
+    yaw = np.deg2rad(motion["yaw"].values)
+    ahead = moved[0] * np.cos(yaw) + moved[1] * np.sin(yaw)
+    fast = motion["speed"].values > 4
+    assert fast.sum() > 1000
+    # The body lags the head by a few tenths of a second, and a wall turns its path aside.
+    assert np.median(ahead[fast] / motion["speed"].values[fast]) > 0.7
+
+
 def test_a_head_on_its_side_has_no_known_heading():
     given = table()
     given["pitch"] = np.where((given["time"] > 110) & (given["time"] < 112), 85.0, given["pitch"])
@@ -133,6 +161,16 @@ def test_a_measured_movement_gives_its_clock_back(tmp_path):
         (lambda t: t.assign(pitch=60.0, roll=50.0), "pitch and roll: expected tilts"),
         (lambda t: t[t["time"] < 120], "time: expected 38 s of movement"),
         (lambda t: t.to_numpy(), "table: expected a pandas.DataFrame"),
+        (lambda t: t.assign(time=pd.to_datetime(t["time"], unit="s")), "time: .* type datetime64"),
+        (lambda t: t.assign(time=pd.to_timedelta(t["time"], unit="s")), "time: .* type timedelta64"),
+        (lambda t: t.assign(theta=t["theta"] + 0j), "theta: .* type complex"),
+        (lambda t: t.assign(theta=t["theta"] > 0), "theta: .* type boolean"),
+        (lambda t: t.assign(theta=t["theta"].astype(str)), "theta: .* type string"),
+        (lambda t: t.assign(time=1000 * t["time"]), "time: expected 10 samples a second"),
+        (lambda t: t[::7], "time: expected 10 samples a second"),
+        (lambda t: t.assign(phi=t["phi"].where(t.index % 2 == 0)), "theta and phi: expected at least half"),
+        (lambda t: t.assign(roll=t["roll"].where(t.index % 2 == 0)), "pitch, roll and yaw_rate: expected at"),
+        (lambda t: t.assign(pitch=85.0, roll=0.0), "off its side .* found 0 %"),
     ],
 )
 def test_tables_that_move_no_mouse_are_refused(spoil, words):

@@ -9,13 +9,22 @@ import torch
 import v1lib
 from v1lib.errors import InputError
 from v1lib.models.encoding import warp
+from v1lib.session import read_netcdf
 from v1lib.simulate.arena import camera_of, render
-from v1lib.simulate.kinematics import rotation_matrix
+from v1lib.simulate.kinematics import rotation_matrix, simulate_motion
 from v1lib.simulate.neurons import STEP_S
-from v1lib.simulate.streams import CAMERA_LEAD_S, to_ephys_clock
-from v1lib.simulate.truth import retinal_motion
+from v1lib.simulate.streams import CAMERA_LEAD_S, EPHYS_START_S, to_ephys_clock
+from v1lib.simulate.truth import head_tilt, retinal_motion, true_movement
 
 SMALL = {"minutes": 0.5, "n_units": 3, "frame_shape": (16, 20)}
+
+
+@pytest.fixture(scope="module")
+def session_and_truth(tmp_path_factory):
+    path = tmp_path_factory.mktemp("known") / "mouse"
+    recording = v1lib.simulate_recording(path, seed=1, **SMALL)
+    clock = v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0)
+    return v1lib.align(recording, clock=clock), v1lib.load_truth(path)
 
 
 def checksums(folder):
@@ -47,12 +56,37 @@ def test_spikes_do_not_depend_on_the_cameras_resolution(tmp_path):
         ({"frame_shape": (15, 20)}, "frame_shape"),
         ({"frame_shape": (16,)}, "frame_shape"),
         ({"clock_offset_s": 7.0}, "clock_offset_s"),
+        ({"minutes": 1441}, "minutes"),
+        ({"minutes": "1"}, "minutes"),
+        ({"minutes": True}, "minutes"),
+        ({"n_units": 2.5}, "n_units"),
+        ({"n_units": 10_001}, "n_units"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"seed": None}, "seed"),
+        ({"frame_shape": 16}, "frame_shape"),
+        ({"frame_shape": (16.0, 20)}, "frame_shape"),
+        ({"clock_offset_s": -5.0}, "clock_offset_s"),
+        ({"clock_offset_s": float("nan")}, "clock_offset_s"),
+        ({"clock_drift_ppm": 1001}, "clock_drift_ppm"),
+        ({"clock_drift_ppm": float("inf")}, "clock_drift_ppm"),
+        ({"eye_lag_s": "0"}, "eye_lag_s"),
+        ({"mixture": ["simple"]}, "mixture"),
+        ({"mixture": {"simple": True}}, "share of 'simple'"),
     ],
 )
 def test_arguments_that_make_no_recording_are_refused_and_leave_nothing(tmp_path, wrong, variable):
     with pytest.raises(InputError, match=variable):
-        v1lib.simulate_recording(tmp_path / "mouse", seed=1, **(SMALL | wrong))
+        v1lib.simulate_recording(tmp_path / "mouse", **(SMALL | {"seed": 1} | wrong))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_simulated(tmp_path, monkeypatch):
+    monkeypatch.setattr("v1lib.simulate.simulate_motion", None)
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "mouse", tmp_path / ("m" * 300), f"{tmp_path}/m\0", 5, None):
+        with pytest.raises(InputError, match=r"folder|path"):
+            v1lib.simulate_recording(path, seed=1, **SMALL)
 
 
 def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
@@ -119,6 +153,60 @@ def test_truth_on_bins_keeps_the_expected_spikes(tmp_path):
     np.testing.assert_allclose(binned["rate"].sum("time"), expected, rtol=0.02)
     counts = session["activity"].sum().item()
     assert abs(counts - binned["rate"].sum().item()) < 5 * np.sqrt(counts)
+
+
+def test_true_movement_is_the_movement_at_the_steps():
+    motion, camera = simulate_motion(np.random.default_rng(2), 20.0), camera_of((60, 80), 100.0)
+    truth = true_movement(motion, camera)
+    steps = (np.arange(truth.sizes["step"]) + 0.5) / 60
+    np.testing.assert_allclose(truth["step"], steps, atol=1e-12)
+    at = {name: np.interp(steps, motion["time"], motion[name]) for name in motion.data_vars}
+    at["pitch"], at["roll"] = head_tilt(at["pitch"], at["roll"])
+    at["x_position"], at["y_position"] = at.pop("x"), at.pop("y")
+    x, y, angle = retinal_motion(at["theta"], at["phi"], at["torsion"], camera.focal_px)
+    at |= {"retinal_shift_x": x, "retinal_shift_y": y, "retinal_rotation": angle}
+    at["retinal_shift_x_deg"] = np.rad2deg(np.arctan(x / camera.focal_px))
+    at["retinal_shift_y_deg"] = np.rad2deg(np.arctan(y / camera.focal_px))
+    at.pop("z")
+    assert set(at) == set(truth.data_vars)
+    for name, expected in at.items():
+        np.testing.assert_allclose(truth[name], expected, atol=1e-9, err_msg=name)
+
+
+def test_the_truth_knows_when_fields_were_exposed_and_what_with(tmp_path):
+    v1lib.simulate_recording(tmp_path / "mouse", seed=1, eye_lag_s=0.02, **SMALL)
+    truth = v1lib.load_truth(tmp_path / "mouse")
+    stamps = read_netcdf(tmp_path / "mouse" / "mouse_world.nc")["timestamps"].values
+    fields = truth["field_time"].values
+    np.testing.assert_allclose(fields[:, 1] - fields[:, 0], 1 / 60, atol=1e-12)
+    # Seconds of the day are rounded to 1e-11.
+    np.testing.assert_allclose(fields[:, 0] + truth.attrs["start_s"], stamps - EPHYS_START_S, atol=1e-9)
+    assert truth.attrs["focal_px"] == pytest.approx(10 / np.tan(np.deg2rad(50)))  # 20 columns, 100 deg
+    assert truth.attrs["eye_lag_s"] == 0.02
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [("start_s", None), ("start_s", np.nan), ("start_s", "0"), ("bin_width_s", 0.0), ("bin_width_s", None)],
+)
+def test_a_session_that_does_not_say_when_it_was_has_no_truth(session_and_truth, attribute, value):
+    session, truth = session_and_truth
+    with pytest.raises(InputError, match=f"attribute {attribute}"):
+        v1lib.bin_truth(truth, session.assign_attrs({attribute: value}))
+
+
+def test_bins_before_the_first_step_or_after_the_last_have_no_truth(session_and_truth):
+    session, truth = session_and_truth
+    first = float(session["time"][0]) - 0.024 + session.attrs["start_s"] - truth.attrs["start_s"]
+    span = session.sizes["time"] * 0.048
+    after = truth.sizes["step"] * STEP_S - first - span
+    for moved, fits in ((-first, True), (-first - 1e-3, False), (after, True), (after + 1e-3, False)):
+        other = session.assign_attrs(start_s=session.attrs["start_s"] + moved)
+        if fits:
+            assert v1lib.bin_truth(truth, other)["head_measured"].values.min() > 1 - 1e-6
+        else:
+            with pytest.raises(InputError, match="time: expected bins within"):
+                v1lib.bin_truth(truth, other)
 
 
 def test_truth_of_another_recording_is_refused(tmp_path):

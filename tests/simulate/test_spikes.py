@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import kstest
 
 import v1lib
+from v1lib.errors import InputError
 from v1lib.simulate.drive import draw_excitability
 from v1lib.simulate.neurons import STEP_S
 from v1lib.simulate.spikes import REFRACTORY_S, draw_spikes, rejected_trains
@@ -75,6 +76,14 @@ def test_the_same_seed_draws_the_same_spikes():
     for one, same, other in zip(drawn(rate, 3), drawn(rate, 3), drawn(rate, 4), strict=True):
         np.testing.assert_array_equal(one, same)
         assert one.size != other.size or (one != other).any()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -1.0, 1 / REFRACTORY_S])
+def test_rates_that_no_unit_has_are_refused(wrong):
+    rate = np.full((600, 2), 30.0)
+    rate[300, 1] = wrong
+    with pytest.raises(InputError, match="draw_spikes: rate"):
+        drawn(rate)
 
 
 def test_excitability_is_log_normal_with_its_spread_and_memory():

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from v1lib.errors import InputError
+from v1lib.errors import InputError, check_real, check_whole
 from v1lib.recording import Recording, open_recording
 from v1lib.session import write_netcdf
 from v1lib.simulate.arena import camera_of
@@ -31,6 +31,9 @@ FIELD_OF_VIEW_DEG = 100.0
 #: Rows and columns of the retinal image that the receptive fields are drawn on, whatever the camera's.
 RETINA_SHAPE = (30, 40)
 LONGEST_LAG_S = 0.1
+MOST_MINUTES = 24 * 60
+MOST_UNITS = 10_000
+MOST_DRIFT_PPM = 1000.0
 
 
 def simulate_recording(
@@ -55,13 +58,13 @@ def simulate_recording(
     path : str or Path
         The lab folder to make; it must not exist. Its name becomes the recording's name.
     minutes : float
-        Length of the recording, min.
+        Length of the recording, 0.5 to 1440 min.
     n_units : int
-        Number of good units.
+        Number of good units, 1 to 10,000.
     seed : int
-        Everything that is drawn is drawn from it.
+        Everything that is drawn is drawn from it; 0 to 2⁶³ − 1.
     frame_shape : (int, int)
-        Rows and columns of the head camera, both even.
+        Rows and columns of the head camera, both even and 16 or more.
     clock_offset_s, clock_drift_ppm : float
         ``t_cam = t_ephys − (offset + drift · t_ephys)``, times counted from the start of the ephys.
     eye_lag_s : float
@@ -79,46 +82,52 @@ def simulate_recording(
     -------
     Recording
         The folder, opened; its truth is read by :func:`load_truth`.
-    """
-    path = Path(path)
-    _check(path, minutes, n_units, frame_shape, clock_offset_s)
-    _check_lag(eye_lag_s, motion is None)
-    formulae = allot(STANDARD_MIXTURE if mixture is None else mixture, n_units)
-    motion_rng, unit_rng, spike_rng, world_rng, eye_rng, top_rng, imu_rng, table_rng = (
-        np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(8)
-    )
-    movement = (
-        simulate_motion(motion_rng, 60 * minutes, eye_lag_s=eye_lag_s)
-        if motion is None
-        else motion_from_table(motion_rng, motion, 60 * minutes)
-    )
-    camera = camera_of(frame_shape, FIELD_OF_VIEW_DEG)
-    retina = camera_of(RETINA_SHAPE, FIELD_OF_VIEW_DEG)
-    units = plant_units(unit_rng, formulae, retina)
-    behavior = behavior_at_steps(movement)
-    excitability = draw_excitability(unit_rng, behavior["yaw"].size, n_units)
-    rate = expected_rate(units, retinal_drive(movement, units, retina), behavior, excitability)
-    good = draw_spikes(spike_rng, rate)
-    trains = {"good": good, **rejected_trains(spike_rng, rate)}
-    truth = xr.merge([true_movement(movement, camera), units, true_scores(spike_rng, rate, good)])
-    truth = truth.assign(
-        rate=(("step", "unit"), rate),
-        excitability=(("step", "unit"), excitability),
-        behavior_correlation=(("variable", "variable_2"), behavior_correlation(behavior)),
-    ).assign_coords(variable_2=truth["variable"].values)
-    truth.attrs |= {
-        "clock_offset_s": clock_offset_s,
-        "clock_drift_ppm": clock_drift_ppm,
-        "eye_lag_s": eye_lag_s,
-        "start_s": CAMERA_LEAD_S,
-        "field_of_view_deg": FIELD_OF_VIEW_DEG,
-        "focal_px": camera.focal_px,
-        "seed": seed,
-    }
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    Raises
+    ------
+    InputError
+        One sentence on an argument that makes no recording, or a folder that cannot be made.
+    """
+    _check(minutes, n_units, seed, frame_shape)
+    _check_clock(clock_offset_s, clock_drift_ppm)
+    _check_lag(eye_lag_s, motion is None)
+    minutes, n_units, seed = float(minutes), int(n_units), int(seed)
+    frame_shape = (int(frame_shape[0]), int(frame_shape[1]))
+    formulae = allot(STANDARD_MIXTURE if mixture is None else mixture, n_units)
+    path, beside = _new_folder(path)
     try:
+        motion_rng, unit_rng, spike_rng, world_rng, eye_rng, top_rng, imu_rng, table_rng = (
+            np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(8)
+        )
+        movement = (
+            simulate_motion(motion_rng, 60 * minutes, eye_lag_s=eye_lag_s)
+            if motion is None
+            else motion_from_table(motion_rng, motion, 60 * minutes)
+        )
+        camera = camera_of(frame_shape, FIELD_OF_VIEW_DEG)
+        retina = camera_of(RETINA_SHAPE, FIELD_OF_VIEW_DEG)
+        units = plant_units(unit_rng, formulae, retina)
+        behavior = behavior_at_steps(movement)
+        excitability = draw_excitability(unit_rng, behavior["yaw"].size, n_units)
+        rate = expected_rate(units, retinal_drive(movement, units, retina), behavior, excitability)
+        good = draw_spikes(spike_rng, rate)
+        trains = {"good": good, **rejected_trains(spike_rng, rate)}
+        truth = xr.merge([true_movement(movement, camera), units, true_scores(spike_rng, rate, good)])
+        truth = truth.assign(
+            rate=(("step", "unit"), rate),
+            excitability=(("step", "unit"), excitability),
+            behavior_correlation=(("variable", "variable_2"), behavior_correlation(behavior)),
+        ).assign_coords(variable_2=truth["variable"].values)
+        truth.attrs |= {
+            "clock_offset_s": clock_offset_s,
+            "clock_drift_ppm": clock_drift_ppm,
+            "eye_lag_s": eye_lag_s,
+            "start_s": CAMERA_LEAD_S,
+            "field_of_view_deg": FIELD_OF_VIEW_DEG,
+            "focal_px": camera.focal_px,
+            "seed": seed,
+        }
+
         stem = str(beside / path.name)
         fields = write_world(Path(f"{stem}_world.nc"), world_rng, movement, camera)
         write_eye(Path(f"{stem}_REYE.nc"), eye_rng, movement)
@@ -133,30 +142,49 @@ def simulate_recording(
     return open_recording(path)
 
 
-def _check(
-    path: Path, minutes: float, n_units: int, frame_shape: tuple[int, int], clock_offset_s: float
-) -> None:
-    if path.exists():
-        raise InputError(path, "folder", "a path where nothing is yet", "something there")
-    if not minutes >= 0.5:
-        raise InputError("simulate_recording", "minutes", "at least half a minute", str(minutes))
-    if n_units < 1:
-        raise InputError("simulate_recording", "n_units", "at least one unit", str(n_units))
-    if len(frame_shape) != 2 or min(frame_shape) < 16 or any(size % 2 for size in frame_shape):
+def _new_folder(path: object) -> tuple[Path, Path]:
+    """The recording's path and a folder made beside it, to become it once everything is written."""
+    if not isinstance(path, (str, Path)):
+        raise InputError("simulate_recording", "path", "a str or a Path", type(path).__name__)
+    path = Path(path)
+    try:
+        there = path.exists()
+        if not there:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path, Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise InputError(
-            "simulate_recording", "frame_shape", "two even numbers of 16 or more", str(frame_shape)
-        )
-    if abs(clock_offset_s) >= CAMERA_LEAD_S:
-        found = f"{clock_offset_s} s"
-        raise InputError(
-            "simulate_recording", "clock_offset_s", f"less than {CAMERA_LEAD_S} s either way", found
-        )
+            f"{str(path)!r:.200}", "folder", "a path where a folder can be made", f"none ({reason})"
+        ) from error
+    raise InputError(path, "folder", "a path where nothing is yet", "something there")
+
+
+def _check(minutes: object, n_units: object, seed: object, frame_shape: object) -> None:
+    where = "simulate_recording"
+    check_real(where, "minutes", minutes, 0.5, MOST_MINUTES)
+    check_whole(where, "n_units", n_units, 1)
+    check_real(where, "n_units", n_units, 1, MOST_UNITS)
+    check_whole(where, "seed", seed, 0)
+    check_real(where, "seed", seed, 0, 2**63 - 1)  # what an attribute of the truth can hold
+    if not isinstance(frame_shape, (tuple, list)) or len(frame_shape) != 2:
+        raise InputError(where, "frame_shape", "two even numbers of 16 or more", f"{frame_shape!r:.80}")
+    for side in frame_shape:
+        check_whole(where, "frame_shape", side, 16)
+        if side % 2:
+            raise InputError(where, "frame_shape", "two even numbers of 16 or more", repr(frame_shape))
+
+
+def _check_clock(offset_s: float, drift_ppm: float) -> None:
+    check_real("simulate_recording", "clock_drift_ppm", drift_ppm, -MOST_DRIFT_PPM, MOST_DRIFT_PPM)
+    check_real("simulate_recording", "clock_offset_s", offset_s, -CAMERA_LEAD_S, CAMERA_LEAD_S)
+    if abs(offset_s) == CAMERA_LEAD_S:
+        expected = f"less than {CAMERA_LEAD_S} s either way"
+        raise InputError("simulate_recording", "clock_offset_s", expected, f"{offset_s} s")
 
 
 def _check_lag(eye_lag_s: float, own_movement: bool) -> None:
-    if not 0 <= eye_lag_s <= LONGEST_LAG_S:
-        expected = f"0 to {LONGEST_LAG_S} s"
-        raise InputError("simulate_recording", "eye_lag_s", expected, f"{eye_lag_s}")
+    check_real("simulate_recording", "eye_lag_s", eye_lag_s, 0, LONGEST_LAG_S)
     if eye_lag_s and not own_movement:
         expected = "0 with a measured movement, which has its own lag"
         raise InputError("simulate_recording", "eye_lag_s", expected, f"{eye_lag_s}")

@@ -23,6 +23,8 @@ COLUMNS = {"pitch": 90.0, "roll": 90.0, "yaw_rate": 5000.0, "theta": 90.0, "phi"
 _GAP_STEPS = 1.75
 #: Below this cosine between head and world, yaw rate about the head's axis no longer tells the heading's.
 _LEAST_UPRIGHT = 0.25
+#: Slower samples than this tell of no head movement; times in ms look as if they were.
+_LONGEST_STEP_S = 0.1
 
 
 def motion_from_table(
@@ -75,6 +77,10 @@ def motion_from_table(
     roll = np.arcsin(sine)
     upright = np.cos(pitch) * np.cos(roll)
     known = upright > _LEAST_UPRIGHT
+    head_measured = known & track["pitch"][1] & track["roll"][1] & track["yaw_rate"][1]
+    eye_measured = track["theta"][1] & track["phi"][1]
+    _check_measured("pitch, roll and yaw_rate", "off its side and measured between neighbours", head_measured)
+    _check_measured("theta and phi", "measured between neighbours", eye_measured)
     pitch_rate = np.gradient(np.rad2deg(pitch)) * SAMPLE_RATE_HZ
     # The head's own up axis feels its turn about the vertical and, while it is rolled, part of its pitching.
     heading_rate = (track["yaw_rate"][0] - pitch_rate * np.sin(roll)) / np.where(known, upright, 1.0)
@@ -95,8 +101,8 @@ def motion_from_table(
         **eye,
         "torsion": torsion_of(rng, np.rad2deg(roll)),
         "pupil": pupil_radius(rng, speed),
-        "head_measured": known & track["pitch"][1] & track["roll"][1] & track["yaw_rate"][1],
-        "eye_measured": track["theta"][1] & track["phi"][1],
+        "head_measured": head_measured,
+        "eye_measured": eye_measured,
     }
     return xr.Dataset({name: ("time", values) for name, values in names.items()}, {"time": time})
 
@@ -112,15 +118,19 @@ def _columns(table: pd.DataFrame | xr.Dataset, seconds: float) -> tuple[np.ndarr
             raise InputError(
                 "motion", name, "a column of that name", f"only {[str(other) for other in there]}"
             )
-        try:
-            columns[name] = np.asarray(table[name], float)
-        except (TypeError, ValueError) as error:
-            raise InputError("motion", name, "numbers", f"values of type {table[name].dtype}") from error
+        values = np.asarray(table[name])
+        if values.dtype.kind not in "iuf":
+            kind = pd.api.types.infer_dtype(values.ravel(), skipna=False)
+            raise InputError("motion", name, "numbers", f"values of type {kind}")
+        columns[name] = values.astype(float)
     time = columns.pop("time")
     if time.ndim != 1 or time.size < 2 or not np.isfinite(time).all() or (np.diff(time) <= 0).any():
         raise InputError("motion", "time", "two or more finite times that rise, in s", _about_time(time))
+    step = np.median(np.diff(time))
+    if step > _LONGEST_STEP_S:
+        raise InputError("motion", "time", "10 samples a second or more, in s", f"steps of {step:g} s")
     # One sample's slack: a table of 600 s at 60 Hz ends one sample before 600 s.
-    length = time[-1] - time[0] + np.median(np.diff(time))
+    length = time[-1] - time[0] + step
     if length < seconds:
         raise InputError("motion", "time", f"{seconds:g} s of movement, as minutes asks", f"{length:g} s")
     for name, most in COLUMNS.items():
@@ -135,6 +145,12 @@ def _columns(table: pd.DataFrame | xr.Dataset, seconds: float) -> tuple[np.ndarr
             found = f"{100 * used.mean():.0f} %"
             raise InputError("motion", name, f"at least half of the first {seconds:g} s measured", found)
     return time, columns
+
+
+def _check_measured(variable: str, how: str, measured: np.ndarray) -> None:
+    if measured.mean() < 0.5:
+        found = f"{100 * measured.mean():.0f} %"
+        raise InputError("motion", variable, f"at least half of the time {how}", found)
 
 
 def _about_time(time: np.ndarray) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from math import isfinite
+from math import inf
 from numbers import Real
 from typing import NamedTuple
 
@@ -112,14 +112,18 @@ def allot(mixture: Mapping[str, float], n_units: int) -> list[Formula]:
     Raises
     ------
     InputError
-        If there is no formula, one is given twice or cannot be read, or a share is no positive number.
+        If it is no mapping, there is no formula, one is given twice or cannot be read, or a share is no
+        positive number.
     """
+    if not isinstance(mixture, Mapping):
+        expected = "a mapping of formulae to their shares"
+        raise InputError("simulate_recording", "mixture", expected, type(mixture).__name__)
     formulae = [parse_formula(text) for text in mixture]
     if not formulae or len(set(formulae)) < len(formulae):
         found = f"{len(formulae)}, {len(set(formulae))} of them different"
         raise InputError("simulate_recording", "mixture", "at least one formula, each once", found)
     for text, share in mixture.items():
-        if not isinstance(share, Real) or not (isfinite(share) and share > 0):
+        if not isinstance(share, Real) or isinstance(share, bool) or not 0 < share < inf:
             raise InputError("simulate_recording", f"share of {text!r}", "a positive number", repr(share))
     # In fractions, so that remainders that are equal are found equal.
     shares = [Fraction(float(share)) for share in mixture.values()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from v1lib.errors import InputError
 from v1lib.simulate.neurons import STEP_S
 
 #: After a spike a unit is silent for this long, s.
@@ -23,7 +24,16 @@ def draw_spikes(rng: np.random.Generator, rate: np.ndarray) -> list[np.ndarray]:
     rng : numpy.random.Generator
     rate : (step, unit) array
         Hz, constant in a step, below ``1 / REFRACTORY_S``.
+
+    Raises
+    ------
+    InputError
+        If a rate is NaN, negative or too high.
     """
+    wrong = rate[~((rate >= 0) & (rate < 1 / REFRACTORY_S))]
+    if wrong.size:
+        expected = f"rates of 0 or more and below {1 / REFRACTORY_S:.0f} Hz"
+        raise InputError("draw_spikes", "rate", expected, f"{wrong[0]:g} Hz")
     return [_draw_train(rng, column.astype(float)) for column in rate.T]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from v1lib.errors import InputError
+from v1lib.errors import InputError, check_real
 from v1lib.session import BEHAVIOR_UNITS, read_netcdf
 from v1lib.simulate.arena import Camera
 from v1lib.simulate.kinematics import rotation_matrix
@@ -175,15 +175,23 @@ def bin_truth(truth: xr.Dataset, session: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         The variables over ``step`` now over ``time``, averaged by overlap; ``rate`` is the expected spike
         count of the bin. What is over ``unit`` alone is passed on.
+
+    Raises
+    ------
+    InputError
+        If the session is of other units or of a time beyond the truth's, or does not say when it was.
     """
+    for where, attrs in (("session", session.attrs), ("truth", truth.attrs)):
+        check_real(where, "attribute start_s", attrs.get("start_s"), -1e9, 1e9)
+    check_real("session", "attribute bin_width_s", session.attrs.get("bin_width_s"), 1e-4, 3600)
     if session["unit"].values.tolist() != truth["unit"].values.tolist():
         found = f"{session.sizes['unit']} units in another order or number"
         raise InputError("session", "unit", f"the truth's {truth.sizes['unit']} units", found)
     width = float(session.attrs["bin_width_s"])
     first_edge = session["time"].values - width / 2 + session.attrs["start_s"] - truth.attrs["start_s"]
     in_steps = np.stack([first_edge, first_edge + width]) / STEP_S
-    # Half a step's slack is never used by a session of the same recording; more means another recording.
-    if in_steps.min() < -0.5 or in_steps.max() > truth.sizes["step"] + 0.5:
+    # Beyond the steps, but for rounding, nothing is known: such a session is of another recording.
+    if not (in_steps.min() >= -1e-6 and in_steps.max() <= truth.sizes["step"] + 1e-6):
         span = f"{first_edge.min():.3f} to {first_edge.max() + width:.3f} s"
         raise InputError(
             "session", "time", f"bins within {truth.sizes['step'] * STEP_S:.3f} s of truth", span
