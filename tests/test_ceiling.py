@@ -131,3 +131,28 @@ def test_refusals(poisson):
         noise_ceiling(truth, session.isel(unit=[0]))
     with pytest.raises(InputError, match="n_draws"):
         noise_ceiling(truth, session, n_draws=1)
+    for wrong in ({"n_draws": 2.5}, {"seed": -1}, {"seed": 2**63}, {"seed": True}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            noise_ceiling(truth, session, **wrong)
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        (),
+        ((5, 5),),
+        ((9, 5),),
+        ((-3, 5),),
+        ((0, 10**6),),
+        ((20, 30), (0, 10)),
+        ((0, 20), (10, 30)),
+        ((0.0, 9.0),),
+        ((0, 9, 12),),
+        ((0, 9), (12,)),
+        (0, 9),
+        "test",
+    ],
+)
+def test_ranges_that_are_none_of_the_sessions_are_refused(poisson, ranges):
+    with pytest.raises(InputError, match="ranges"):
+        noise_ceiling(*poisson[:2], ranges, n_draws=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from v1lib.errors import InputError, check_whole
+from v1lib.errors import InputError, check_real, check_whole
 from v1lib.score import bits_per_spike, r_within
 from v1lib.session import stretch_ranges
 from v1lib.simulate.spikes import draw_spikes
@@ -39,6 +39,7 @@ def noise_ceiling(
         The bins to score, such as ``splits.test``; all stretches of the session without. The boxcar of
         smoothed r stays inside each.
     n_draws, seed : int
+        At least 2; 0 to 2⁶³ − 1.
 
     Returns
     -------
@@ -51,14 +52,17 @@ def noise_ceiling(
     Raises
     ------
     InputError
-        If the truth is of other units or another time than the session, or on bins already.
+        If the truth is of other units or another time than the session, or on bins already, or the ranges
+        are none of the session's.
     """
     check_whole("noise_ceiling", "n_draws", n_draws, 2)
+    check_whole("noise_ceiling", "seed", seed, 0)
+    check_real("noise_ceiling", "seed", seed, 0, 2**63 - 1)  # what an attribute can hold
     if "rate" not in truth or truth["rate"].dims != ("step", "unit"):
         found = str(truth["rate"].dims) if "rate" in truth else "none"
         raise InputError("truth", "rate", "one over ('step', 'unit'), as load_truth gives it", found)
     expected = bin_truth(truth, session)["rate"]
-    ranges = tuple(stretch_ranges(session)) if ranges is None else ranges
+    ranges = _checked(stretch_ranges(session) if ranges is None else ranges, session.sizes["time"])
     rng = np.random.default_rng(seed)
     rates = truth["rate"].values
     draws = [
@@ -75,6 +79,25 @@ def noise_ceiling(
         scores[f"mean_{name}_interval"] = ("bound", _middle(mean))
     attrs = {"n_draws": n_draws, "seed": seed, "level": LEVEL, "smoothing_s": SMOOTHING_S}
     return xr.Dataset(scores, {"unit": session["unit"], "bound": ["low", "high"]}, attrs)
+
+
+def _checked(ranges: object, n: int) -> Ranges:
+    """Ranges of `n` bins, which rise."""
+    try:
+        edges = np.array(ranges)
+    except (TypeError, ValueError):
+        edges = np.zeros(0)
+    whole = edges.ndim == 2 and edges.shape[1] == 2 and len(edges) > 0 and edges.dtype.kind in "iu"
+    if (
+        not whole
+        or not (edges[:, 0] < edges[:, 1]).all()
+        or not (edges[1:, 0] >= edges[:-1, 1]).all()
+        or edges[0, 0] < 0
+        or edges[-1, 1] > n
+    ):
+        expected = f"pairs of whole numbers a < b from 0 to {n}, each after the one before"
+        raise InputError("noise_ceiling", "ranges", expected, f"{ranges!r:.80}")
+    return tuple((int(start), int(stop)) for start, stop in edges)
 
 
 def _counts(spikes: list[np.ndarray], truth: xr.Dataset, session: xr.Dataset) -> xr.Dataset:

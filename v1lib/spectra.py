@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from v1lib.errors import InputError
+from v1lib.errors import InputError, check_whole
 
 
 def radial_spectrum(pictures: np.ndarray, *, bands: int = 16) -> xr.DataArray:
@@ -26,8 +26,23 @@ def radial_spectrum(pictures: np.ndarray, *, bands: int = 16) -> xr.DataArray:
     -------
     xarray.DataArray, dims (frequency,)
         Power in the unit of brightness squared, over the bands' mean frequency in cycles a pixel.
+
+    Raises
+    ------
+    InputError
+        If these are no pictures of finite real numbers, or there are fewer than two bands.
     """
-    pictures = np.asarray(pictures, float)
+    check_whole("radial_spectrum", "bands", bands, 2)
+    try:
+        pictures = np.asarray(pictures)
+    except ValueError as error:
+        raise InputError("radial_spectrum", "pictures", "an array", "sides of different lengths") from error
+    if pictures.dtype.kind not in "iuf":
+        raise InputError("radial_spectrum", "pictures", "real numbers", f"{pictures.dtype}")
+    pictures = pictures.astype(float)
+    if not np.isfinite(pictures).all():
+        found = f"{int((~np.isfinite(pictures)).sum())} that are not"
+        raise InputError("radial_spectrum", "pictures", "finite values", found)
     if pictures.ndim != 3 or min(pictures.shape[1:]) < 8 or len(pictures) == 0:
         raise InputError(
             "radial_spectrum", "pictures", "(n, y, x) of 8 px or more a side", f"{pictures.shape}"
@@ -46,6 +61,19 @@ def radial_spectrum(pictures: np.ndarray, *, bands: int = 16) -> xr.DataArray:
 
 
 def spectral_exponent(spectrum: xr.DataArray) -> float:
-    """The exponent a of the power law power ~ 1 / frequency^a that fits a spectrum, by log-log regression."""
-    slope = np.polyfit(np.log(spectrum["frequency"].values), np.log(spectrum.values), 1)[0]
+    """The exponent a of the power law power ~ 1 / frequency^a that fits a spectrum, by log-log regression.
+
+    Raises
+    ------
+    InputError
+        If the spectrum, from :func:`radial_spectrum`, has not two bands, or one without power.
+    """
+    if not isinstance(spectrum, xr.DataArray) or spectrum.dims != ("frequency",):
+        raise InputError("spectral_exponent", "spectrum", "power over frequency", type(spectrum).__name__)
+    frequency, power = spectrum["frequency"].values, spectrum.values
+    usable = (frequency > 0) & (power > 0) & np.isfinite(frequency) & np.isfinite(power)
+    if power.size < 2 or not usable.all():
+        found = f"{int(usable.sum())} of {power.size}"
+        raise InputError("spectral_exponent", "spectrum", "two or more bands, all positive and finite", found)
+    slope = np.polyfit(np.log(frequency), np.log(power), 1)[0]
     return float(-slope)

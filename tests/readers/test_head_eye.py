@@ -73,6 +73,11 @@ GOOD = "0,1,2,3,4,5\n1,1,2,3,4,5\n"
         (HEADER + "0,1,2,3,,5\n1,1,2,3,,5\n", "theta"),
         (HEADER + "0,1,2,3,4,inf\n1,1,2,3,4,5\n", "phi"),
         ("\x93NUMPY nonsense", "file|columns|array"),
+        (HEADER + "0,1,2,3,4,5,6\n1,1,2,3,4,5,6\n", "line 2: expected 6 fields.* found 7"),
+        (HEADER + "0,1,2,3,4,5\n1,1,2,3,4\n", "line 3: expected 6 fields.* found 5"),
+        (HEADER + "0,1,2,3,NA,5\n1,1,2,3,4,5\n", "theta: expected numbers.*'NA'"),
+        (HEADER + "0,1,null,3,4,5\n1,1,2,3,4,5\n", "roll: expected numbers.*'null'"),
+        (HEADER + "0,1,2,3,4,None\n1,1,2,3,4,5\n", "phi: expected numbers.*'None'"),
     ],
 )
 def test_other_tables_are_refused_in_one_sentence(tmp_path, text, named):
@@ -97,8 +102,9 @@ def test_a_missing_file_and_a_third_eye_are_refused(tmp_path):
     with pytest.raises(InputError, match="no file"):
         read_head_eye(tmp_path / "none.csv")
     (tmp_path / "mine.csv").write_text(HEADER + GOOD)
-    with pytest.raises(InputError, match="'middle'"):
-        read_head_eye(tmp_path / "mine.csv", eye="middle")
+    for eye in ("middle", ["right"], None):
+        with pytest.raises(InputError, match="eye: expected one of"):
+            read_head_eye(tmp_path / "mine.csv", eye=eye)
 
 
 def test_the_measured_table_is_whole(measured):

@@ -18,6 +18,7 @@ horizontal and vertical, right eye horizontal and vertical (deg). Its signs, and
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def read_head_eye(path: str | Path, eye: str = "right") -> xr.Dataset:
         One sentence, for a file of another kind or content.
     """
     path = Path(path)
-    if eye not in _EYES:
+    if not isinstance(eye, str) or eye not in _EYES:
         raise InputError(path, "eye", f"one of {sorted(_EYES)}", repr(eye))
     if not path.is_file():
         raise InputError(path, "file", "a table of head and eye", "a folder" if path.is_dir() else "no file")
@@ -100,12 +101,28 @@ def _read_array(path: Path, eye: str) -> tuple[np.ndarray, list[np.ndarray]]:
     return table[:, 0], [sign * table[:, column] for sign, column in zip(_SIGNS, columns, strict=True)]
 
 
+def _check_fields(path: Path) -> None:
+    """Refuse a row of more or fewer fields than the header: its values would stand in other columns."""
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.reader(file, skipinitialspace=True)
+        header = next(reader, [])
+        for row in reader:
+            if row and len(row) != len(header):
+                expected = f"{len(header)} fields, as the header has"
+                raise InputError(path, f"line {reader.line_num}", expected, f"{len(row)}")
+
+
 def _read_csv(path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
     """Time (s) and the columns of a CSV file."""
     expected = f"a CSV file with the columns {', '.join(_COLUMNS)}"
     try:
-        table = pd.read_csv(path, skipinitialspace=True)
-    except (ValueError, OSError) as error:
+        _check_fields(path)
+        table = pd.read_csv(
+            path, skipinitialspace=True, keep_default_na=False, na_values=["", "nan", "NaN", "NAN"]
+        )
+    except InputError:
+        raise
+    except (ValueError, OSError, csv.Error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(path, "file", expected, f"one that does not open so ({reason})") from error
     lacking = [name for name in _COLUMNS if list(table.columns).count(name) != 1]
