@@ -7,7 +7,17 @@ import xarray as xr
 from v1lib.session import read_netcdf
 from v1lib.simulate.arena import camera_of, render
 from v1lib.simulate.kinematics import SAMPLE_RATE_HZ, rotation_matrix, simulate_motion
-from v1lib.simulate.streams import EXPOSURE_S, _expose, camera_pose, write_eye, write_imu, write_world
+from v1lib.simulate.streams import (
+    CAMERA_LEAD_S,
+    EPHYS_START_S,
+    EXPOSURE_S,
+    _expose,
+    camera_pose,
+    write_eye,
+    write_imu,
+    write_top,
+    write_world,
+)
 
 
 def still(seconds=20.0, **changes):
@@ -50,8 +60,73 @@ def test_the_cameras_gain_drifts_slowly(tmp_path):
 def test_field_times_are_the_stamps_and_half_a_period_later(tmp_path):
     fields = write_world(tmp_path / "w.nc", np.random.default_rng(0), still(), camera_of((16, 20), 100.0))
     stamps = read_netcdf(tmp_path / "w.nc")["timestamps"].values
+    # Seconds of the day are rounded to 1e-11.
+    np.testing.assert_allclose(stamps - EPHYS_START_S - CAMERA_LEAD_S, fields[:, 0], atol=1e-9)
     np.testing.assert_allclose(np.diff(fields, axis=1)[:, 0], 1 / 60, atol=1e-12)
     np.testing.assert_allclose(stamps - stamps[0], fields[:, 0] - fields[0, 0], atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def moving():
+    return simulate_motion(np.random.default_rng(7), 20.0)
+
+
+def stamped(path, moving):
+    """A stream's file, and the movement at its stamps."""
+    stream = read_netcdf(path)
+    return stream, moving.interp(time=stream["timestamps"].values - EPHYS_START_S - CAMERA_LEAD_S)
+
+
+def test_even_rows_are_exposed_at_the_stamps_and_odd_rows_half_a_period_later(tmp_path, moving):
+    camera = camera_of((60, 80), 100.0)
+    write_world(tmp_path / "w.nc", np.random.default_rng(0), moving, camera)
+    world, at = stamped(tmp_path / "w.nc", moving)
+    video, time = world["WORLD_video"].values / 255, at["time"].values
+    for first in (0, 1):
+        rows = slice(first, None, 2)
+        errors = {}
+        for late in (0.0, 1 / 60):
+            expected = _expose(moving, camera, time + late, rows)
+            gain = (video[:, rows] * expected).sum((1, 2)) / (expected**2).sum((1, 2))
+            errors[late] = np.sqrt(((video[:, rows] - gain[:, None, None] * expected) ** 2).mean())
+        # Noise of 0.01, and a 255th of rounding, but where brightness is clipped at 1.
+        assert errors[first / 60] < 0.013 < 0.03 < errors[(1 - first) / 60]
+
+
+def test_the_camera_above_sees_neck_and_speed_at_its_stamps(tmp_path, moving):
+    write_top(tmp_path / "t.nc", np.random.default_rng(0), moving)
+    top, at = stamped(tmp_path / "t.nc", moving)
+    for name, place in (("neck_x", at["x"]), ("neck_y", at["y"])):
+        error = top["TOP1_pts"].sel(point_loc=name).values - 20.0 * place.values  # 20 px/cm
+        assert abs(error.mean()) < 5 / np.sqrt(error.size) and error.std() == pytest.approx(1.0, rel=0.15)
+    error = top["TOP1_props"].sel(prop="speed").values - at["speed"].values
+    running = (at["speed"].values > 2) & (error < 10)  # a speed below the noise is folded; some are lost
+    assert running.sum() > 200 and (error >= 10).mean() < 0.01
+    assert abs(error[running].mean()) < 5 * 0.4 / np.sqrt(running.sum())
+    assert error[running].std() == pytest.approx(0.4, rel=0.2)
+
+
+def test_the_eye_camera_sees_angles_and_pupil_at_its_stamps(tmp_path, moving):
+    write_eye(tmp_path / "e.nc", np.random.default_rng(0), moving)
+    eye, at = stamped(tmp_path / "e.nc", moving)
+    ellipse = {
+        str(name): eye["REYE_ellipse_params"].sel(ellipse_params=name).values
+        for name in eye["ellipse_params"].values
+    }
+    seen = np.isfinite(ellipse["X0"])
+    assert seen.mean() > 0.8
+    # Turned back from the ellipse's centre: 130 px from the eye's centre to the pupil, 27 and 9 deg of rest.
+    side = np.arcsin((ellipse["X0"] - 310.0) / 130)
+    down = np.arcsin((ellipse["Y0"] - 245.0) / 130 / np.cos(side))
+    found = {"theta": np.rad2deg(side) - 27.0, "phi": 9.0 - np.rad2deg(down), "pupil": ellipse["longaxis"]}
+    # 0.4 px are 0.2 deg for an eye ahead, and up to three times that for one turned 50 deg and more.
+    for name, noise in (("theta", 0.4), ("phi", 0.4), ("pupil", 0.25)):
+        error = (found[name] - at[name].values)[seen]
+        assert error.std() < noise and abs(error.mean()) < 5 * noise / np.sqrt(error.size)
+    for name, sign in (("theta", 1), ("phi", -1)):  # the file's own angles, without noise
+        rest = {"theta": 27.0, "phi": 9.0}[name]
+        expected = np.deg2rad(sign * at[name].values + rest)[seen]
+        np.testing.assert_allclose(ellipse[name][seen], expected, atol=1e-6)
 
 
 def test_an_eye_camera_loses_frames_and_blinks(tmp_path):

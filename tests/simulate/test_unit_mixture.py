@@ -7,9 +7,9 @@ import pytest
 import v1lib
 from v1lib.errors import InputError
 from v1lib.session import BEHAVIOR_UNITS
-from v1lib.simulate.arena import camera_of
+from v1lib.simulate.arena import camera_of, render
 from v1lib.simulate.drive import expected_rate, retinal_drive, see
-from v1lib.simulate.kinematics import simulate_motion
+from v1lib.simulate.kinematics import rotation_matrix, simulate_motion
 from v1lib.simulate.mixture import DRIVERS, STANDARD_MIXTURE, Formula, allot, parse_formula
 from v1lib.simulate.neurons import BEHAVIOR_SCALE, plant_units
 from v1lib.simulate.truth import behavior_at_steps
@@ -266,6 +266,22 @@ def test_each_unit_sees_through_its_own_fields():
         flat = pictures.reshape(5, -1)
         contrast = [np.sqrt(np.cov(picture, aweights=weight, ddof=0)) for picture in flat]
         np.testing.assert_allclose(drive["contrast"][:, unit], contrast, rtol=1e-4)
+
+
+@pytest.mark.parametrize("eye", [(10.0, 0.0, 0.0), (0.0, 8.0, 0.0), (0.0, 0.0, 12.0), (-6.0, 5.0, -8.0)])
+def test_units_see_with_an_eye_that_turns_in_the_head(eye):
+    names = ("theta", "phi", "torsion")
+    motion = simulate_motion(np.random.default_rng(0), 1.0)
+    still = {"x": 30.0, "y": 22.0, "z": 3.0, "yaw": 40.0, "pitch": -5.0, "roll": 3.0}
+    for name, value in (still | dict(zip(names, eye, strict=True))).items():
+        motion[name][:] = value
+    units = planted("complex")
+    drive = retinal_drive(motion, units, RETINA)
+    head, turned = (rotation_matrix(*np.array(angles)[:, None]) for angles in ((40.0, -5.0, 3.0), eye))
+    expected = see(render(RETINA, np.array([[30.0, 22.0, 3.0]]), head @ turned), units, RETINA)
+    for name in ("even", "odd"):
+        # Pictures are rendered in single precision, many or one at a time.
+        np.testing.assert_allclose(drive[name], np.repeat(expected[name], len(drive[name]), 0), atol=1e-4)
 
 
 def test_heading_units_are_von_mises_in_yaw_of_any_turn():
