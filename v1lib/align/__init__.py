@@ -90,8 +90,8 @@ def align(
         raise InputError("align", "clock", "a ClockFit", type(clock).__name__)
     name = recording.path.name
     period = field_period(recording.world)
-    number = isinstance(bin_width_s, Real) and not isinstance(bin_width_s, bool)
-    if not number or not period <= bin_width_s < np.inf:
+    is_number = isinstance(bin_width_s, Real) and not isinstance(bin_width_s, bool)
+    if not is_number or not period <= bin_width_s < np.inf:
         found = f"{bin_width_s} s"
         raise InputError(
             name, "bin_width_s", f"at least one exposure of the head camera, {period:.4f} s", found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from v1lib.align import ClockFit, eye_of
+from v1lib.errors import InputError
 from v1lib.plots.style import COLORS, SIGNED_MAP, angle_ticks, mean_bar
 from v1lib.recording import Recording
 from v1lib.session import BEHAVIOR_UNITS
@@ -107,10 +110,15 @@ def plot_gaze(time: np.ndarray, traces: dict[str, np.ndarray], rates: np.ndarray
 
 
 def plot_spectra(spectra: dict[str, xr.DataArray]) -> Figure:
-    """Power of pictures by spatial frequency, each scaled to 1 at its lowest, beside 1 / frequency²."""
+    """Power of pictures by spatial frequency, each scaled to 1 at its lowest, beside 1 / frequency².
+
+    One to three spectra.
+    """
+    if not 1 <= len(spectra) <= 3:
+        raise InputError("plot_spectra", "spectra", "one to three", str(len(spectra)))
     fig, ax = plt.subplots(figsize=(4.6, 3.2))
     looks = [(COLORS["vision"], "o-"), (COLORS["ceiling"], "s--"), (COLORS["average"], "^-.")]
-    for (name, spectrum), (color, look) in zip(spectra.items(), looks, strict=False):
+    for (name, spectrum), (color, look) in zip(spectra.items(), looks[: len(spectra)], strict=True):
         at = spectrum["frequency"].values
         ax.loglog(at, spectrum / spectrum[0], look, color=color, ms=3.5, lw=1.2, label=name)
     at = np.array([min(float(spectrum["frequency"][0]) for spectrum in spectra.values()), 0.5])
@@ -160,9 +168,10 @@ def plot_eye_against_head(
         ax.locator_params(axis="x", nbins=5)
         lags, r = agreement[title]
         side.plot(lags, r, color="black", lw=1.3)
-        best = lags[int(np.argmax(r))]
-        side.axvline(best, color=COLORS["behavior"], lw=1, ls="--")
-        side.annotate(f" {1000 * best:.0f} ms", (best, 0.02), fontsize="small", color=COLORS["behavior"])
+        if np.isfinite(r).any():
+            best = lags[int(np.nanargmax(r))]
+            side.axvline(best, color=COLORS["behavior"], lw=1, ls="--")
+            side.annotate(f" {1000 * best:.0f} ms", (best, 0.02), fontsize="small", color=COLORS["behavior"])
         side.axhline(0, color=COLORS["chance"], lw=1, ls=":")
         side.set(ylabel="correlation", xlim=(lags[0], lags[-1]))
     axes[0, 0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.08), fontsize="small", ncols=2)
@@ -206,7 +215,9 @@ def plot_lags(centers: np.ndarray, lags: np.ndarray, clocks: dict[str, ClockFit]
     for name, clock in clocks.items():
         color, line = looks[name]
         ax.plot(fine / 60, 1000 * (clock.to_ephys(fine) - fine), color=color, lw=1.5, ls=line, label=name)
-    ax.set(xlabel="time on the camera clock (min)", ylabel="ephys clock ahead by (ms)", ylim=(0, None))
+    ax.set(xlabel="time on the camera clock (min)", ylabel="ephys clock ahead by (ms)")
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(low, 0.0), max(high, 0.0))
     ax.legend(fontsize="small")
     fig.tight_layout()
     return fig
@@ -214,6 +225,8 @@ def plot_lags(centers: np.ndarray, lags: np.ndarray, clocks: dict[str, ClockFit]
 
 def plot_alignment_quality(residuals: xr.Dataset, session: xr.Dataset) -> Figure:
     """What an alignment leaves over in each minute: lag, agreement, tracking, and bins kept.
+
+    Jumps of the clock are lines in the upper panel.
 
     Parameters
     ----------
@@ -232,15 +245,27 @@ def plot_alignment_quality(residuals: xr.Dataset, session: xr.Dataset) -> Figure
         axes[0].axhline(side * bin_ms / 2, color=COLORS["chance"], lw=1, ls=":")
     axes[0].axhline(0, color=COLORS["ceiling"], lw=1, ls="--")
     axes[0].set(ylabel="lag left\n(ms)", ylim=(-reach, reach))
+    for place, size in _jumps_of(session):
+        axes[0].axvline(place / 60, color=COLORS["planted"], lw=0.8)
+        axes[0].annotate(
+            f" {1000 * size:+.0f} ms",
+            (place / 60, 0.98),
+            xycoords=("data", "axes fraction"),
+            va="top",
+            fontsize="x-small",
+            color=COLORS["planted"],
+        )
     axes[1].plot(at, residuals["r"], "o-", ms=4, lw=0.8, color=COLORS["behavior"])
     axes[1].axhline(0.4, color=COLORS["chance"], lw=1, ls=":")
     axes[1].set(ylabel="eye against\nhead (r)", ylim=(0, 1.02))
     axes[2].plot(at, 100 * residuals["used"], "o-", ms=4, lw=0.8, color=COLORS["behavior"])
     axes[2].set(ylabel="steps\nused (%)", ylim=(0, 102))
     minute = (session["time"].values + session.attrs["start_s"]) / 60
-    whole = np.append(np.arange(minute[0], minute[-1] - 0.5, 1.0), minute[-1])
-    span = np.minimum(whole[1:], minute[-1]) - np.maximum(whole[:-1], minute[0])
-    kept = np.histogram(minute, whole)[0] * session.attrs["bin_width_s"] / 60 / np.maximum(span, 1e-3)
+    width = session.attrs["bin_width_s"] / 60
+    begin, stop = minute[0] - width / 2, minute[-1] + width / 2
+    # The last is of half a minute to one and a half, and ends with the session.
+    whole = np.append(begin + np.arange(max(round(stop - begin), 1)), stop)
+    kept = np.histogram(minute, whole)[0] * width / np.diff(whole)
     axes[3].step(
         whole, 100 * np.minimum(np.append(kept, kept[-1]), 1), where="post", color=COLORS["ceiling"], lw=1.2
     )
@@ -248,6 +273,20 @@ def plot_alignment_quality(residuals: xr.Dataset, session: xr.Dataset) -> Figure
     fig.align_ylabels()
     fig.tight_layout(h_pad=0.4)
     return fig
+
+
+def _jumps_of(session: xr.Dataset) -> list[tuple[float, float]]:
+    """Middle (s, camera clock) and size (s) of each jump that the session's attributes tell of."""
+    said = np.atleast_1d(session.attrs.get("clock_jumps", "none")).tolist()
+    jumps = []
+    for text in [] if said == ["none"] else said:
+        found = re.fullmatch(r"([+-][\d.]+) s \(se \S+ s\) between (-?[\d.]+) and (-?[\d.]+) s", text)
+        if found is None:
+            expected = "jumps as align writes them, '<size> s (se <se> s) between <after> and <before> s'"
+            raise InputError("session", "attribute clock_jumps", expected, repr(text))
+        size, after, before = (float(number) for number in found.groups())
+        jumps.append((0.5 * (after + before), size))
+    return jumps
 
 
 def plot_clock_errors(errors: pd.DataFrame) -> Figure:

@@ -140,9 +140,10 @@ def expected_rate(
         share = float(unit["share"])
         relative = (1 - share) * evoked + share * offset
         full = np.minimum(float(unit["base_rate"]) * excitability[:, k] * relative, HIGHEST_RATE_HZ)
-        # Rounded far below what matters and far above rounding errors, so that the same seed draws the same
-        # spikes on any number of threads.
-        rate[:, k] = np.round(full, 4)
+        # Rounded to 18 bits, far below what matters and far above rounding errors, so that the same seed
+        # draws the same spikes on any number of threads.
+        part, power = np.frexp(full)
+        rate[:, k] = np.ldexp(np.round(part * 2**18), power - 18)
     return rate
 
 
