@@ -94,7 +94,7 @@ def test_frames_show_what_the_head_saw_at_that_time(session, truth):
         lag: np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(seen, frames[bins + lag], strict=True)])
         for lag in (-1, 0, 1)
     }
-    assert match[0] > 0.93  # fast turns blur the mean over a bin
+    assert match[0] > 0.9  # fast turns blur the mean over a bin, and rows are filled in between
     assert match[0] > match[-1] and match[0] > match[1]
     # The two neighbours are equally far: no shift by a part of a bin.
     assert abs(match[1] - match[-1]) < 0.3 * (match[0] - match[1])

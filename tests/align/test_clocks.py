@@ -76,12 +76,12 @@ def test_the_integral_of_the_gyroscope_is_exact_between_its_samples():
     rng = np.random.default_rng(3)
     knots = np.arange(0, 300, 1 / 60)
     turns = np.arange(0, 301, 0.15)
-    rate = 80 * np.interp(knots, turns, rng.normal(size=turns.size))
+    rate = 25 * np.interp(knots, turns, rng.normal(size=turns.size))
     fine = np.arange(0, 300 - 1 / 60, 1 / 3000)
     turned = np.concatenate([[0.0], np.cumsum(np.interp(fine[1:] - 1 / 6000, knots, rate)) / 3000])
     for phase in (0.0, 0.3, 0.5, 0.8):
         frames = np.arange(1.0, 298.0, 1 / 60) + phase / 60
-        theta = -0.9 * np.interp(frames, fine, turned) + rng.normal(0, 1e-4, frames.size)
+        theta = -0.9 * np.interp(frames, fine, turned) + rng.normal(0, 3e-5, frames.size)
         clock = v1lib.estimate_clock(frames, theta, knots, rate)
         # Straight lines in the angle between samples would be off by up to a fifth of a millisecond.
         assert abs(clock.offset_s + 1e-6 * clock.drift_ppm * 150) < 2e-6
