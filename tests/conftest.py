@@ -1,9 +1,26 @@
 """Fixtures that more than one room's tests use."""
 
+import shutil
+
 import pytest
 
+import v1lib
 from v1lib.errors import InputError
 from v1lib.readers.fetch import fetch
+
+
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory):
+    """A small simulated lab folder, to be read and never changed."""
+    path = tmp_path_factory.mktemp("lab") / "mouse"
+    v1lib.simulate_recording(path, minutes=0.5, n_units=3, seed=8, frame_shape=(16, 20))
+    return path
+
+
+@pytest.fixture
+def folder(pristine, tmp_path):
+    """A copy of it, to be changed."""
+    return shutil.copytree(pristine, tmp_path / "mouse")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,11 @@ from v1lib.errors import InputError
 CLOCK = v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0)
 
 
+def aligned(folder: Path) -> xr.Dataset:
+    """The folder's session under the clock that it was simulated with."""
+    return v1lib.align(v1lib.open_recording(folder), clock=CLOCK)
+
+
 def rewrite(folder: Path, ending: str, change: Callable[[xr.Dataset], xr.Dataset], encoding=None) -> None:
     """Read one stream's file, change the dataset, write it back."""
     [file] = folder.glob(f"*_{ending}")

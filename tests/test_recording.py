@@ -16,18 +16,6 @@ from v1lib.errors import InputError
 from v1lib.recording import summarize_recording
 
 
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory):
-    path = tmp_path_factory.mktemp("lab") / "mouse"
-    v1lib.simulate_recording(path, minutes=0.5, n_units=3, seed=8, frame_shape=(16, 20))
-    return path
-
-
-@pytest.fixture
-def folder(pristine, tmp_path):
-    return shutil.copytree(pristine, tmp_path / "mouse")
-
-
 def test_streams_come_back_with_their_shapes_and_clocks(pristine):
     recording = v1lib.open_recording(pristine)
     assert recording.source == "simulated"

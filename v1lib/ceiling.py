@@ -6,13 +6,11 @@ import numpy as np
 import xarray as xr
 
 from v1lib.errors import InputError, check_real, check_whole
-from v1lib.score import bits_per_spike, r_within
+from v1lib.score import LEVEL, bits_per_spike, r_within
 from v1lib.session import stretch_ranges
 from v1lib.simulate.spikes import draw_spikes
 from v1lib.simulate.truth import bin_truth
 from v1lib.splits import SMOOTHING_S, Ranges
-
-LEVEL = 0.95
 
 
 def noise_ceiling(

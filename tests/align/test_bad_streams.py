@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
-from lab_folder import CLOCK, channel, refusal, rewrite, rewrite_units, samples, stamps
+from lab_folder import CLOCK, aligned, channel, refusal, rewrite, rewrite_units, samples, stamps
 
 import v1lib
 from v1lib.errors import InputError
@@ -16,24 +16,8 @@ CAMERAS = ("world.nc", "REYE.nc", "TOP1.nc")
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory):
-    path = tmp_path_factory.mktemp("lab") / "mouse"
-    v1lib.simulate_recording(path, minutes=0.5, n_units=3, seed=8, frame_shape=(16, 20))
-    return path
-
-
-@pytest.fixture
-def folder(pristine, tmp_path):
-    return shutil.copytree(pristine, tmp_path / "mouse")
-
-
-@pytest.fixture(scope="module")
 def session(pristine):
-    return v1lib.align(v1lib.open_recording(pristine), clock=CLOCK)
-
-
-def aligned(folder):
-    return v1lib.align(v1lib.open_recording(folder), clock=CLOCK)
+    return aligned(pristine)
 
 
 def from_sample(first, change):

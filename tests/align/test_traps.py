@@ -1,13 +1,12 @@
 """The ways in which readers of lab folders have gone wrong without a word; one test or more for each."""
 
-import shutil
 import sys
 import tracemalloc
 
 import numpy as np
 import pytest
 import xarray as xr
-from lab_folder import CLOCK, channel, refusal, rewrite, rewrite_units, stamps
+from lab_folder import CLOCK, aligned, channel, refusal, rewrite, rewrite_units, stamps
 
 import v1lib
 from v1lib.align import eye_of
@@ -17,24 +16,8 @@ from v1lib.simulate.streams import EPHYS_START_S
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory):
-    path = tmp_path_factory.mktemp("lab") / "mouse"
-    v1lib.simulate_recording(path, minutes=0.5, n_units=3, seed=8, frame_shape=(16, 20))
-    return path
-
-
-@pytest.fixture
-def folder(pristine, tmp_path):
-    return shutil.copytree(pristine, tmp_path / "mouse")
-
-
-@pytest.fixture(scope="module")
 def session(pristine):
-    return v1lib.align(v1lib.open_recording(pristine), clock=CLOCK)
-
-
-def aligned(folder):
-    return v1lib.align(v1lib.open_recording(folder), clock=CLOCK)
+    return aligned(pristine)
 
 
 def as_signed(data):

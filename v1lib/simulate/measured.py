@@ -65,7 +65,7 @@ def motion_from_table(
     source = source - source[0]
     n = round(seconds * SAMPLE_RATE_HZ)
     time = np.arange(n) / SAMPLE_RATE_HZ
-    track = {name: _bridged(name, time, source, values[name]) for name in COLUMNS}
+    track = {name: _bridged(time, source, values[name]) for name in COLUMNS}
 
     pitch, elevation = np.deg2rad(track["pitch"][0]), np.deg2rad(track["roll"][0])
     sine = np.sin(elevation) / np.cos(pitch)
@@ -162,9 +162,7 @@ def _about_time(time: np.ndarray) -> str:
     return f"{time[first + 1]:g} s after {time[first]:g} s at row {first + 1}"
 
 
-def _bridged(
-    name: str, time: np.ndarray, source: np.ndarray, values: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _bridged(time: np.ndarray, source: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A column at `time`, linear between measured samples, and whether `time` lies between two neighbours."""
     measured = np.isfinite(values)
     at = source[measured]
