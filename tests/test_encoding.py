@@ -226,6 +226,8 @@ def test_refusals():
         {"channels": (4, 6.5)},
         {"channels": 4},
         {"shifter_divisor": 0.0},
+        {"behavior_l1": -1.0},
+        {"behavior_l1": float("inf")},
     ],
 )
 def test_sizes_out_of_range_are_refused(wrong):

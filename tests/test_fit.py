@@ -21,8 +21,8 @@ fit_module = sys.modules["v1lib.fit"]  # as an attribute of the package, the nam
 
 SMALL = dict(
     channels=(8, 8), kernels=(5, 3), strides=(2, 1), dropout=0.0, hidden=16, shifter_width=16, seq_len=2
-)
-QUICK = FitConfig(epochs=2, learning_rate=3e-3, behavior_l1=0.1, device="cpu")
+) | {"behavior_l1": 0.1}
+QUICK = FitConfig(epochs=2, learning_rate=3e-3, device="cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +42,7 @@ def planted():
 
 def test_it_learns_what_was_planted(planted):
     session, truth, splits = planted
-    config = FitConfig(
-        epochs=25, patience=25, learning_rate=4e-3, schedule="one_cycle", behavior_l1=0.1, device="cpu"
-    )
+    config = FitConfig(epochs=25, patience=25, learning_rate=4e-3, schedule="one_cycle", device="cpu")
     run = fit(encoding_model(session, "orig", **SMALL), session, splits, config)
     train = splits.bins("train")
     rates = predict(run, session).values
@@ -169,10 +167,8 @@ def test_counts_follow_behaviour_at_the_lag_it_was_trained_at(offset):
     # Independent from bin to bin, so that the rate of one bin tells nothing of the next one's.
     rate = np.exp(np.roll(session["behavior"].values[:, :2], offset, axis=0))
     session["activity"].values[:] = rng.poisson(rate)
-    config = FitConfig(
-        epochs=15, patience=15, learning_rate=1e-2, behavior_l1=0.0, predict_offset=offset, device="cpu"
-    )
-    model = encoding_model(session, "orig", vision=False, hidden=16, seq_len=2)
+    config = FitConfig(epochs=15, patience=15, learning_rate=1e-2, predict_offset=offset, device="cpu")
+    model = encoding_model(session, "orig", vision=False, hidden=16, seq_len=2, behavior_l1=0.0)
     made = predict(fit(model, session, split(session, "paper"), config), session).values[10:-10]
 
     def r(lag):
@@ -207,11 +203,11 @@ def test_each_part_is_used_for_what_it_is_for(planted):
     assert (untrained["train_loss"] != history["train_loss"]).all() and not torch.equal(other, weights)
 
 
-def after_one_step(planted, **changes):
+def after_one_step(planted, behavior_l1=0.1, **changes):
     """Parameters before and after a fit of one step."""
     session, _, splits = planted
     config = FitConfig(epochs=1, learning_rate=1e-2, batch_chunks=1000, device="cpu", **changes)
-    model = encoding_model(session, "orig", **SMALL)
+    model = encoding_model(session, "orig", **SMALL | {"behavior_l1": behavior_l1})
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     return before, dict(fit(model, session, splits, config).model.named_parameters())
 
@@ -260,11 +256,13 @@ def test_the_loss_of_counts_is_poissons(planted):
 
 def test_the_penalty_is_the_mean_absolute_behaviour_weight(planted):
     session, _, _ = planted
-    model = encoding_model(session, "orig", **SMALL)
+    frames, behavior = torch.zeros(1, 4, 1, 12, 16), torch.zeros(1, 4, 6)
+    model = encoding_model(session, "orig", **SMALL | {"behavior_l1": 2.0})
     l1 = np.abs(model.behav_encoder.layers[1].weight.detach().numpy()).mean()
-    made = fit_module._penalty(model, FitConfig(behavior_l1=2.0))
+    made = model.rates_and_penalty(frames, behavior)[1]
     assert float(made.detach()) == pytest.approx(2 * l1, rel=1e-5)
-    assert fit_module._penalty(encoding_model(session, None, **SMALL), FitConfig()) == 0
+    without = encoding_model(session, None, **SMALL)
+    assert without.rates_and_penalty(frames, behavior[..., :4])[1] == 0
 
 
 def test_provenance_tells_what_was_filled():
@@ -285,8 +283,8 @@ def test_refusals(planted):
     }.values():
         with pytest.raises(InputError, match=words):
             fit(model, wrong, splits, QUICK)
-    short = Splits(((0, 2),), ((100, 200),), ((200, 300),), "paper")
-    with pytest.raises(InputError, match="train: expected a range of more than 2 bins"):
+    short = Splits(((0, 1),), ((100, 200),), ((200, 300),), "paper")
+    with pytest.raises(InputError, match="train: expected a range of more than 1 bins"):
         fit(model, session, short, QUICK)
     with pytest.raises(InputError, match="output"):
         fluorescent, _ = planted_session(600, 3, kind="fluorescence")
@@ -325,7 +323,6 @@ def test_splits_that_do_not_fit_the_session(parts, words):
         "learning_rate": (float("nan"), float("inf"), 0, -1, "x"),
         "clip_norm": (0, -1.0),
         "weight_decay": (-1, None),
-        "behavior_l1": (-1000, float("inf"), True),
         "schedule": ("linear", None),
         "device": (0,),
     }.items(),

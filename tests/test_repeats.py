@@ -234,7 +234,7 @@ def test_folds_come_together_once_each():
     runs = []
     for fold in range(4):
         model = encoding_model(session, "orig", vision=False, hidden=4, seq_len=2)
-        config = FitConfig(epochs=1, device="cpu")
+        config = FitConfig(epochs=1, predict_offset=1, device="cpu")
         runs.append(fit(model, session, split(session, "trials", fold=fold, n_folds=4), config))
     together = held_out(runs, session)
     # Every trial is tested once; its first two bins have no window of two with a target behind them.

@@ -24,7 +24,7 @@ SMALL = dict(channels=(4,), kernels=(5,), strides=(3,), hidden=8, shifter_width=
 @pytest.fixture(scope="module")
 def fitted():
     session, truth = planted_session(6000, 5, (8, 10), rate=1.0)
-    config = FitConfig(epochs=1, device="cpu")
+    config = FitConfig(epochs=1, predict_offset=1, device="cpu")
     return session, truth, fit(encoding_model(session, "S", **SMALL), session, split(session), config)
 
 
@@ -290,7 +290,7 @@ def test_refusals(fitted):
         encoding_model(session, "S", **SMALL),
         session,
         split(session, "paper"),
-        FitConfig(epochs=1, device="cpu"),
+        FitConfig(epochs=1, predict_offset=1, device="cpu"),
     )
     with pytest.raises(InputError, match="the same splits"):
         paired_difference(run, other, session)

@@ -40,9 +40,9 @@ class FitConfig:
     learning_rate, weight_decay : of Adam (decoupled decay, on weight matrices and kernels alone)
     schedule : ``constant``, or ``one_cycle`` (up to `learning_rate` in the first quarter, then down to 0)
     chunk_bins, batch_chunks : a batch is so many contiguous chunks of so many bins (4 x 64 = 256 targets)
-    behavior_l1 : weight of the mean absolute weight of the behaviour encoder
     clip_norm : largest norm of the gradient
-    predict_offset : the output at bin t is the rate of bin t + predict_offset
+    predict_offset : the output at bin t, which has seen bins up to t, is the rate of bin t + predict_offset
+        (the paper's is 1: it never sees the bin that it predicts)
     seed : of the order of the batches and of dropout
     device : ``auto`` (CUDA, else MPS, else CPU) or a name that torch knows
 
@@ -59,9 +59,8 @@ class FitConfig:
     schedule: str = "constant"
     chunk_bins: int = 64
     batch_chunks: int = 4
-    behavior_l1: float = 1.0
     clip_norm: float = 5.0
-    predict_offset: int = 1
+    predict_offset: int = 0
     seed: int = 0
     device: str = "auto"
 
@@ -72,8 +71,7 @@ class FitConfig:
             check_whole("FitConfig", name, getattr(self, name), 0)
         for name in ("learning_rate", "clip_norm"):
             _check_amount(name, getattr(self, name), zero=False)
-        for name in ("weight_decay", "behavior_l1"):
-            _check_amount(name, getattr(self, name), zero=True)
+        _check_amount("weight_decay", self.weight_decay, zero=True)
         if self.schedule not in SCHEDULES:
             raise InputError("FitConfig", "schedule", " or ".join(SCHEDULES), repr(self.schedule))
         if not isinstance(self.device, str):
@@ -88,7 +86,7 @@ def _check_amount(name: str, value: Any, *, zero: bool) -> None:
 
 
 #: A fit of the small network that takes a minute on two cores.
-SHORT_FIT = FitConfig(epochs=25, patience=25, learning_rate=4e-3, schedule="one_cycle", behavior_l1=0.1)
+SHORT_FIT = FitConfig(epochs=25, patience=25, learning_rate=4e-3, schedule="one_cycle")
 
 
 @dataclass
@@ -179,12 +177,13 @@ def fit(model: EncodingModel, session: xr.Dataset, splits: Splits, config: FitCo
         begun, errors, weights = time.perf_counter(), [], []
         model.train()
         for bins, scored in _batches(splits.train, lead, config, rng):
-            rates = model(*data.inputs(bins))
             # The output at bin t is the rate of bin t + predict_offset, and the first windows are not whole.
-            made = rates[:, model.seq_len - 1 : rates.shape[1] - config.predict_offset]
+            seen = bins[:, : bins.shape[1] - config.predict_offset]
+            rates, penalty = model.rates_and_penalty(*data.inputs(seen))
+            made = rates[:, model.seq_len - 1 :]
             error = data.loss(made[scored], data.target[bins[:, lead:]][scored].to(data.device))
             optimizer.zero_grad(set_to_none=True)
-            (error + _penalty(model, config)).backward()
+            (error + penalty).backward()
             nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
             optimizer.step()
             schedule.step()
@@ -251,7 +250,7 @@ def predict(run: Run, session: xr.Dataset) -> xr.DataArray:
 
 def _check(model: EncodingModel, session: xr.Dataset) -> None:
     shape = (session.sizes["y"], session.sizes["x"])
-    if model.visual_encoder is not None and shape != model.frame_shape:
+    if model.sees and shape != model.frame_shape:
         raise InputError("session", "frames", f"frames of {model.frame_shape}, the model's", f"{shape}")
     if session.sizes["unit"] != model.n_units:
         raise InputError("session", "unit", f"{model.n_units} units, the model's", f"{session.sizes['unit']}")
@@ -279,13 +278,6 @@ def _data(session: xr.Dataset, scaling: Scaling, config: FitConfig) -> _Data:
 
 def _poisson(rates: Tensor, counts: Tensor) -> Tensor:
     return F.poisson_nll_loss(rates, counts, log_input=False)
-
-
-def _penalty(model: EncodingModel, config: FitConfig) -> Tensor | float:
-    """L1 on the behaviour weights, the paper's only regulariser besides dropout."""
-    if model.behav_encoder is None:
-        return 0.0
-    return config.behavior_l1 * model.behav_encoder.get_parameter("layers.1.weight").abs().mean()
 
 
 def _optimizer(model: EncodingModel, config: FitConfig) -> torch.optim.Optimizer:

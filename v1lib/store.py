@@ -32,6 +32,7 @@ from v1lib.errors import InputError
 from v1lib.features import Scaling
 from v1lib.fingerprint import sha256
 from v1lib.fit import FitConfig, Run, fit
+from v1lib.models import MODELS
 from v1lib.models.encoding import EncodingModel
 from v1lib.recording import Recording, open_recording
 from v1lib.simulate import simulate_recording
@@ -161,7 +162,7 @@ def save_run(run: Run, path: str | Path) -> Path:
         save_file(state, beside / "weights.safetensors")
         record = {
             "schema": RUN_SCHEMA,
-            "model": {"class": "EncodingModel", "arguments": run.model.arguments},
+            "model": {"class": type(run.model).__name__, "arguments": run.model.arguments},
             "config": asdict(run.config),
             "splits": asdict(run.splits),
             "scaling": asdict(run.scaling),
@@ -208,7 +209,7 @@ def load_run(path: str | Path) -> Run:
     if sha256(weights) != record["weights_sha256"]:
         raise InputError(weights, "sha256", "the one in run.json", "another (cut short or changed)")
     try:
-        model = EncodingModel(**_frozen(record["model"]["arguments"]))
+        model = MODELS[record["model"]["class"]](**_frozen(record["model"]["arguments"]))
         model.load_state_dict(load_file(weights))
         config, splits = _rebuilt(FitConfig, record["config"]), _rebuilt(Splits, record["splits"])
         scaling = _rebuilt(Scaling, record["scaling"])

@@ -10,6 +10,9 @@ import xarray as xr
 from v1lib.features import behavior_set, gaze_set
 from v1lib.models.encoding import EncodingModel
 
+#: The models by the name that a stored run gives them.
+MODELS = {"EncodingModel": EncodingModel}
+
 #: A tenth of the paper's network, for frames of 30 x 40 and a few minutes on two cores.
 SMALL_NETWORK: dict[str, Any] = {
     "channels": (16, 32, 32),
@@ -18,6 +21,7 @@ SMALL_NETWORK: dict[str, Any] = {
     "dropout": 0.2,
     "hidden": 64,
     "seq_len": 4,
+    "behavior_l1": 0.1,
 }
 
 

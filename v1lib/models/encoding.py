@@ -14,13 +14,14 @@ windows of the fused features.
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from v1lib.errors import InputError, check_whole
+from v1lib.errors import InputError, check_real, check_whole
 
 OUTPUTS = ("softplus", "identity")
 
@@ -150,6 +151,7 @@ class EncodingModel(nn.Module):
     output : ``softplus`` for counts, ``identity`` for fluorescence
     shifter_width, shifter_divisor : hidden width; translations reach frame size / divisor to either side
     center : (x, y) of the rotation in px; the middle of the frame if not given
+    behavior_l1 : weight of the penalty on the mean absolute weight of the behaviour encoder
 
     Raises
     ------
@@ -179,6 +181,7 @@ class EncodingModel(nn.Module):
         shifter_width: int = 256,
         shifter_divisor: float = 5.5,
         center: tuple[float, float] | None = None,
+        behavior_l1: float = 1.0,
     ):
         super().__init__()
         #: What this model was built with; a run keeps it, so that the model can be built again.
@@ -192,7 +195,9 @@ class EncodingModel(nn.Module):
         #: The columns of the behaviour that `forward` takes, in order.
         self.columns = tuple(dict.fromkeys([*behavior, *gaze]))
         self.frame_shape, self.n_units, self.seq_len = frame_shape, n_units, seq_len
-        self.output, self.center = output, center
+        self.output, self.center, self.behavior_l1 = output, center, behavior_l1
+        #: Whether frames reach the rates.
+        self.sees = vision
         self.register_buffer("reads", _places(behavior, self.columns), persistent=False)
         self.register_buffer("gaze_reads", _places(gaze, self.columns), persistent=False)
 
@@ -249,6 +254,10 @@ class EncodingModel(nn.Module):
         -------
         Tensor, shape (b, t, unit)
         """
+        return self.rates_and_penalty(frames, behavior)[0]
+
+    def rates_and_penalty(self, frames: Tensor, behavior: Tensor) -> tuple[Tensor, Tensor]:
+        """What :meth:`forward` gives, and what is added to the loss of a training step, ()."""
         batch, time = behavior.shape[:2]
         parts = self.parts(frames.flatten(0, 1), behavior.flatten(0, 1))
         fused = torch.stack([parts[name] for name in ("v", "b", "vb") if name in parts], dim=1)
@@ -257,7 +266,14 @@ class EncodingModel(nn.Module):
         windows = padded.unfold(1, self.seq_len, 1).transpose(2, 3).flatten(0, 1)  # (b·t, seq_len, feature)
         _, last = self.lstm_net(windows.contiguous())
         out = self.fc(last[0]).unflatten(0, (batch, time))
-        return F.softplus(out) if self.output == "softplus" else out
+        rates = F.softplus(out) if self.output == "softplus" else out
+        return rates, self._penalty().to(rates.device)
+
+    def _penalty(self) -> Tensor:
+        """L1 on the behaviour weights, the paper's only regulariser besides dropout."""
+        if self.behav_encoder is None:
+            return torch.zeros(())
+        return self.behavior_l1 * self.behav_encoder.get_parameter("layers.1.weight").abs().mean()
 
 
 def _check_sizes(arguments: dict[str, Any]) -> None:
@@ -278,6 +294,7 @@ def _check_sizes(arguments: dict[str, Any]) -> None:
     if not arguments["shifter_divisor"] > 0:
         found = str(arguments["shifter_divisor"])
         raise InputError("EncodingModel", "shifter_divisor", "a positive number", found)
+    check_real("EncodingModel", "behavior_l1", arguments["behavior_l1"], 0, inf)
 
 
 def _places(names: tuple[str, ...], columns: tuple[str, ...]) -> Tensor:
