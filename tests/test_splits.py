@@ -159,8 +159,8 @@ def samples(ranges, seq_len=1, predict_offset=1):
 )
 def test_the_papers_numbers_of_samples(train_bins, paper_train, paper_validation):
     # The paper cuts samples, not bins: a train file of n bins has n - 1 samples, of which int(0.8 * (n - 1))
-    # train. A range here has one sample fewer than bins. The train part comes out the same. The validation part
-    # of each segment lacks one sample, which would predict its first bin from the last bin of the train part.
+    # train. A range here has one sample fewer than bins. The train part comes out the same. The validation
+    # part of each segment lacks one sample, which predicts its first bin from the last bin of the train part.
     test_bins = round(train_bins * 3 / 7)
     splits = split(stored_in_parts([train_bins, test_bins] * 10), "paper")
     assert 10 * int(0.8 * (train_bins - 1)) == paper_train

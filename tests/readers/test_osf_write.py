@@ -99,7 +99,7 @@ def test_float_frames_come_back_to_the_bit(planted, tmp_path):
 def test_gaps_are_refused_unless_joined(tmp_path):
     session = planted_session(600, 2, (4, 5), n_stretches=4)[0]  # borders at 150, 300 and 450
     sentence = refusal(session, tmp_path, n_segments=2)  # files begin at 0, 210, 300 and 510
-    assert "stretch" in sentence and "found 2 borders" in sentence
+    assert "stretch" in sentence and "found 2 inside" in sentence
     opened = open_session(write(session, tmp_path, n_segments=2, join_gaps=True), units="all")
     same_values(opened, session)
     assert opened.sizes["time"] == 600 and len(np.unique(opened["stretch"])) == 4

@@ -118,7 +118,7 @@ def _check_files(session: xr.Dataset, files: list[tuple[int, int]], join_gaps: b
     borders = {first for first, _ in stretch_ranges(session)} - {a for a, _ in files}
     if borders and not join_gaps:
         expected = "no border between stretches inside a file, which cannot hold it (or join_gaps=True)"
-        raise InputError("session", "stretch", expected, f"{len(borders)} borders")
+        raise InputError("session", "stretch", expected, f"{len(borders)} inside")
 
 
 def _replaceable(place: Path, names: tuple[str, ...]) -> bool:
