@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from planted import planted_session
 
 from v1lib.errors import InputError
@@ -137,3 +138,64 @@ def test_refusals(session):
         split(mixed.assign_coords(condition=("time", values)), "trials", n_folds=3)
     with pytest.raises(InputError, match="fold"):
         split(mixed, "trials", fold=3, n_folds=3)
+
+
+def stored_in_parts(lengths):
+    """As much of a session as a split reads, stored in train and test files of `lengths` bins by turns."""
+    stretch = np.repeat(np.arange(len(lengths)), lengths)
+    part = np.array(["train", "test"])[stretch % 2]
+    coords = {"time": (np.arange(stretch.size) + 0.5) * 0.048, "part": ("time", part)}
+    return xr.Dataset({"stretch": ("time", stretch)}, coords, {"bin_width_s": 0.048})
+
+
+def samples(ranges, seq_len=1, predict_offset=1):
+    """Windows of inputs that lie in one range together with the bin they predict."""
+    return sum(max(b - a - (seq_len - 1 + predict_offset), 0) for a, b in ranges)
+
+
+@pytest.mark.parametrize(
+    ("train_bins", "paper_train", "paper_validation"),
+    [(3767, 30_120, 7_540), (5303, 42_410, 10_610), (4119, 32_940, 8_240)],
+)
+def test_the_papers_numbers_of_samples(train_bins, paper_train, paper_validation):
+    # The paper cuts samples, not bins: a train file of n bins has n - 1 samples, of which int(0.8 * (n - 1))
+    # train. A range here has one sample fewer than bins. The train part comes out the same. The validation
+    # part of each segment lacks one sample, which predicts its first bin from the last bin of the train part.
+    test_bins = round(train_bins * 3 / 7)
+    splits = split(stored_in_parts([train_bins, test_bins] * 10), "paper")
+    assert 10 * int(0.8 * (train_bins - 1)) == paper_train
+    assert 10 * (train_bins - 1) - paper_train == paper_validation
+    assert samples(splits.train) == paper_train
+    assert samples(splits.validation) == paper_validation - 10
+    assert samples(splits.test) == 10 * (test_bins - 1)
+
+
+def test_stored_parts_are_honoured():
+    session = stored_in_parts([500, 300, 400, 90])  # shares that no cut at 70 % would give
+    splits = split(session, "paper")
+    assert splits.train == ((0, 400), (800, 1120))
+    assert splits.validation == ((400, 500), (1120, 1200))
+    assert splits.test == ((500, 800), (1200, 1290))
+    assert split(session, "paper", n_segments=2) == splits
+    # A gap of 8 + 41 bins wherever a part follows another one.
+    guarded = split(session, "guarded", seq_len=8)
+    assert guarded.train == ((0, 400), (849, 1120))
+    assert guarded.validation == ((449, 500), (1169, 1200))
+    assert guarded.test == ((549, 800), (1249, 1290))
+
+
+def test_stored_parts_that_are_refused():
+    session = stored_in_parts([500, 300, 400, 90])
+    with pytest.raises(InputError, match=r"n_segments: expected 2, the number of segments .* found 10"):
+        split(session, "paper", n_segments=10)
+    turns = "part: expected stretches that are train and test by turns"
+    with pytest.raises(InputError, match=f"{turns}, found test, train, test"):
+        split(session.isel(time=slice(500, None)), "paper")
+    with pytest.raises(InputError, match=f"{turns}, found train, test, train"):
+        split(session.isel(time=slice(1200)), "guarded")
+    with pytest.raises(InputError, match=f"{turns}, found test and train"):
+        split(session.assign(stretch=xr.zeros_like(session["stretch"])), "paper")
+    with pytest.raises(
+        InputError, match="test: expected enough bins in each segment for protocol 'guarded', "
+    ):
+        split(stored_in_parts([500, 40]), "guarded")

@@ -6,6 +6,7 @@ from v1lib.fit import FitConfig, Run, fit, predict
 from v1lib.models import encoding_model
 from v1lib.models.encoding import EncodingModel
 from v1lib.readers import open_session
+from v1lib.readers.osf_write import write_osf_archive
 from v1lib.recording import Recording, open_recording
 from v1lib.score import paired_difference, score
 from v1lib.session import save_session, summarize_session, validate_session
@@ -41,4 +42,5 @@ __all__ = [
     "split",
     "summarize_session",
     "validate_session",
+    "write_osf_archive",
 ]

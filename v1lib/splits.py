@@ -19,6 +19,8 @@ Ranges = tuple[tuple[int, int], ...]
 
 #: Seconds over which the paper smooths counts and predictions before it correlates them.
 SMOOTHING_S = 2.0
+#: Segments of the paper's protocol.
+PAPER_SEGMENTS = 10
 
 
 def boxcar_bins(bin_width_s: float) -> int:
@@ -69,7 +71,7 @@ def split(
     session: xr.Dataset,
     protocol: str = "guarded",
     *,
-    n_segments: int = 10,
+    n_segments: int | None = None,
     seq_len: int = 8,
     fold: int = 0,
     n_folds: int = 4,
@@ -85,43 +87,79 @@ def split(
         the rest the last 20 % for validation; wherever two parts touch, the first bins of the later one
         are left out, as many as a sequence plus the 2-s smoothing.
         ``paper``: the same without gaps.
+        Segments and test parts of a session that was stored in parts (coordinate `part` on time: ``train``
+        or ``test``) are those stored.
         ``trials``: whole stretches; of the stretches of each condition (session coordinate `condition`
         on time; all are one condition without it) one fold tests, the next validates, the others train.
-    n_segments, seq_len : int
-        For ``guarded`` and ``paper``; `seq_len` is the longest sequence to be guarded against.
+    n_segments : int, optional
+        For ``guarded`` and ``paper``; 10, or what the session was stored in, by default.
+    seq_len : int
+        For ``guarded``: the longest sequence to be guarded against.
     fold, n_folds, seed : int
         For ``trials``; `seed` shuffles the stretches of a condition over the folds.
 
     Raises
     ------
     InputError
-        If a part would be empty, a condition changes inside a stretch, or a number is not a whole one
-        that can be used.
+        If a part would be empty, a condition changes inside a stretch, a number is not a whole one that can
+        be used, or the session was stored in parts that do not take turns or in other than `n_segments`.
     """
     if protocol not in PROTOCOLS:
         raise InputError("split", "protocol", " or ".join(PROTOCOLS), repr(protocol))
     least = {"n_segments": 1, "seq_len": 1, "fold": 0, "n_folds": 3, "seed": 0}
     for name, value in zip(least, (n_segments, seq_len, fold, n_folds, seed), strict=True):
-        check_whole("split", name, value, least[name])
+        if name != "n_segments" or value is not None:
+            check_whole("split", name, value, least[name])
     if protocol == "trials":
         parts = _trials(session, fold, n_folds, seed)
     else:
         gap = seq_len + boxcar_bins(float(session.attrs["bin_width_s"])) if protocol == "guarded" else 0
-        parts = _segments(session, n_segments, gap)
+        parts = _segments(session, segment_borders(session, n_segments), gap)
     for name, ranges in parts.items():
         if not ranges:
             found = f"{session.sizes['time']} bins in {len(stretch_ranges(session))} stretches"
-            expected = f"enough bins for {n_segments} segments by protocol {protocol!r} (ask for fewer)"
+            fewer = "" if _stored_in_parts(session) else " (ask for fewer segments)"
+            expected = f"enough bins in each segment for protocol {protocol!r}{fewer}"
             raise InputError("split", name, expected, found)
     return Splits(**{name: tuple(ranges) for name, ranges in parts.items()}, protocol=protocol)
 
 
-def _segments(session: xr.Dataset, n_segments: int, gap: int) -> dict[str, list[tuple[int, int]]]:
-    edges = np.linspace(0, session.sizes["time"], n_segments + 1).astype(int)
+def segment_borders(session: xr.Dataset, n_segments: int | None = None) -> list[tuple[int, int, int]]:
+    """First bin, first bin of the test part, and bin after the last, of each segment of the paper's protocol.
+
+    Those stored (coordinate `part` on time), or else `n_segments` equal ones, 10 by default, the last 30 % of
+    each for testing.
+    """
+    if _stored_in_parts(session):
+        return _stored_segments(session, n_segments)
+    edges = np.linspace(0, session.sizes["time"], (n_segments or PAPER_SEGMENTS) + 1).astype(int).tolist()
+    return [(start, start + int(0.7 * (stop - start)), stop) for start, stop in pairwise(edges)]
+
+
+def _stored_in_parts(session: xr.Dataset) -> bool:
+    return "part" in session.coords and session["part"].dims == ("time",)
+
+
+def _stored_segments(session: xr.Dataset, n_segments: int | None) -> list[tuple[int, int, int]]:
+    stretches = stretch_ranges(session)
+    part = session["part"].values.tolist()
+    kinds = [" and ".join(sorted(map(str, set(part[a:b])))) for a, b in stretches]
+    stored = len(stretches) // 2
+    if not stored or kinds != ["train", "test"] * stored:
+        expected = "stretches that are train and test by turns"
+        raise InputError("session", "part", expected, f"{', '.join(kinds):.80}")
+    if n_segments not in (None, stored):
+        expected = f"{stored}, the number of segments that the session was stored in"
+        raise InputError("split", "n_segments", expected, str(n_segments))
+    return [(start, test, stop) for (start, test), (_, stop) in pairwise(stretches)][::2]
+
+
+def _segments(
+    session: xr.Dataset, borders: list[tuple[int, int, int]], gap: int
+) -> dict[str, list[tuple[int, int]]]:
     parts: dict[str, list[tuple[int, int]]] = {"train": [], "validation": [], "test": []}
     stretches = stretch_ranges(session)
-    for start, stop in pairwise(edges):
-        test = start + int(0.7 * (stop - start))
+    for start, test, stop in borders:
         validation = start + int(0.8 * (test - start))
         for name, a, b in (
             ("train", start, validation),
