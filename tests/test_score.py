@@ -9,6 +9,7 @@ import xarray as xr
 from planted import planted_session
 from scipy.stats import pearsonr, poisson
 
+from v1lib import bootstrap
 from v1lib.errors import InputError
 from v1lib.fit import FitConfig, fit
 from v1lib.models import encoding_model
@@ -170,8 +171,8 @@ def test_intervals_cover_what_is_true():
     covered, naive = 0, 0
     for _ in range(200):
         a, b = correlated(rng, 6000, 0.4)
-        blocks = score_module._block_sums([a[:, None]], [b[:, None]], 208)
-        low, high = score_module._interval(score_module._bootstrap_r(blocks, rng))[:, 0]
+        blocks = bootstrap.block_sums([a[:, None]], [b[:, None]], 208)
+        low, high = bootstrap.interval(bootstrap.bootstrap_r(blocks, rng))[:, 0]
         covered += low < 0.4 < high
         low, high = pearsonr(a, b).confidence_interval()
         naive += low < 0.4 < high
