@@ -115,10 +115,13 @@ def poisson_ceiling(session: xr.Dataset, ranges: Ranges | None = None, *, seed: 
 
     Notes
     -----
-    It is the bound of every model only as far as counts are Poisson about the rate. Real and simulated units
-    are refractory, so their counts vary less and the ceiling is too low, the more so the higher their rate
-    (by about mean(y) · 2 · rate · 1.5 ms of variance); a predictor that knows more than a rate, such as the
-    counts of other bins or units, is bound by it too, as what it knows is then part of λ.
+    It bounds every model only as far as counts are Poisson about the rate. Whatever can be known before the
+    spikes, from stimulus, behaviour or other cells, is part of λ and raises the variance. Refractory counts
+    vary less than Poisson ones, so their ceiling is too low and a good model can pass it. Simulated units (4
+    to 17 spikes a second, refractory for 1.5 ms, four minutes, 120 units of five recordings) have it 0.032
+    below the raw r of the true rate on average (root mean square 0.038) and 0.006 below the smoothed r
+    (0.019); the tests hold a recording's mean to −0.05 to −0.015 and −0.03 to 0.01. Poisson counts of the
+    same rates have it at either r, within 0.001 on average over eight draws (tests: 0.012 in one).
     The decomposition is that of Goris, Movshon and Simoncelli 2014 (Nature Neuroscience 17).
     """
     if session["activity"].attrs["kind"] != "spike_count":
@@ -126,19 +129,26 @@ def poisson_ceiling(session: xr.Dataset, ranges: Ranges | None = None, *, seed: 
         raise InputError("poisson_ceiling", "activity", "spike counts (kind 'spike_count')", kind)
     check_whole("poisson_ceiling", "seed", seed, 0)
     segments = [np.arange(start, stop) for start, stop in _checked("poisson_ceiling", session, ranges)]
+    attrs = {"seed": seed, "level": LEVEL, "block_s": BLOCK_S, "smoothing_s": SMOOTHING_S}
+    coords = {"unit": session["unit"], "bound": ["low", "high"]}
+    return xr.Dataset(segment_ceilings(session, segments, np.random.default_rng(seed)), coords, attrs)
+
+
+def segment_ceilings(
+    session: xr.Dataset, segments: Segments, rng: np.random.Generator
+) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Variables of :func:`poisson_ceiling` over segments of bins in any order."""
     width = float(session.attrs["bin_width_s"])
     counts = session["activity"].values.astype(np.float64)
-    rng = np.random.default_rng(seed)
-    found: dict[str, tuple] = {}
+    found: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     for name, bins in (("r", 1), ("r_smooth", boxcar_bins(width))):
         parts = smoothed("poisson_ceiling", counts, segments, bins)
         sums, mean = block_sums(parts, parts, block_bins(width)), np.concatenate(parts).mean(axis=0)
         noise = noise_share(segments, bins)
         draws = signal_share(np.tensordot(draw_blocks(len(sums), rng), sums, 1), mean, noise)
-        found[name] = ("unit", _root(signal_share(sums.sum(axis=0), mean, noise)))
+        found[name] = (("unit",), _root(signal_share(sums.sum(axis=0), mean, noise)))
         found[f"{name}_interval"] = (("unit", "bound"), _root(interval(draws)).T)
-    attrs = {"seed": seed, "level": LEVEL, "block_s": BLOCK_S, "smoothing_s": SMOOTHING_S}
-    return xr.Dataset(found, {"unit": session["unit"], "bound": ["low", "high"]}, attrs)
+    return found
 
 
 def signal_share(sums: np.ndarray, mean: np.ndarray, noise: float) -> np.ndarray:

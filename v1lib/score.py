@@ -25,7 +25,7 @@ from v1lib.bootstrap import (
     mean_of_finite,
     resample_units,
 )
-from v1lib.ceiling import noise_share, poisson_ceiling, signal_share
+from v1lib.ceiling import noise_share, segment_ceilings, signal_share
 from v1lib.errors import InputError
 from v1lib.fingerprint import bins_and_units
 from v1lib.fit import Run, predict
@@ -145,7 +145,7 @@ def score(
             _bootstrap_bits(gain, [counts[s] for s in segments], block, bits_rng),
             bits_rng,
         )
-        found |= _ceiling(session, segments, sums, ceiling_rng, seed)
+        found |= _ceiling(session, segments, sums, ceiling_rng)
     return xr.Dataset(found, {"unit": session["unit"], "bound": ["low", "high"]}, attrs)
 
 
@@ -161,19 +161,16 @@ def _bootstrap_bits(
 
 
 def _ceiling(
-    session: xr.Dataset, segments: Segments, sums: np.ndarray, rng: np.random.Generator, seed: int
+    session: xr.Dataset, segments: Segments, sums: np.ndarray, rng: np.random.Generator
 ) -> dict[str, tuple]:
     """The Poisson ceiling of the scored bins, and raw r as a fraction of it, from raw block sums."""
-    ranges = tuple((int(segment[0]), int(segment[-1]) + 1) for segment in segments)
-    ceiling = poisson_ceiling(session, ranges, seed=seed)
-    names = ("r", "r_interval", "r_smooth", "r_smooth_interval")
-    found = {f"ceiling_{name}": (ceiling[name].dims, ceiling[name].values) for name in names}
+    found = {f"ceiling_{name}": value for name, value in segment_ceilings(session, segments, rng).items()}
     mean = session["activity"].values[np.concatenate(segments)].mean(axis=0)
     drawn = np.tensordot(draw_blocks(len(sums), rng), sums, 1)
     r, share = r_from_sums(drawn), signal_share(drawn, mean, noise_share(segments, 1))
     with np.errstate(divide="ignore"):  # no positive ceiling: the fraction has no bound
         draws = r / np.sqrt(np.maximum(share, 0.0))
-    fraction = r_from_sums(sums.sum(axis=0)) / ceiling["r"].values
+    fraction = r_from_sums(sums.sum(axis=0)) / found["ceiling_r"][1]
     bounds = interval(draws, method="inverted_cdf").T
     found["fraction_of_ceiling"] = (("unit",), fraction)
     found["fraction_of_ceiling_interval"] = (
