@@ -295,3 +295,20 @@ def test_the_seed_decides_the_intervals_of_the_poisson_ceiling_alone():
     first, again, other = (poisson_ceiling(session, seed=seed) for seed in (1, 1, 2))
     assert first.identical(again) and not first["r_interval"].equals(other["r_interval"])
     assert first["r"].equals(other["r"])
+
+
+@pytest.mark.slow
+def test_the_bias_of_the_poisson_ceiling_is_what_its_docstring_says(tmp_path):
+    errors = {"r": [], "r_smooth": []}
+    for seed in range(5):
+        path = tmp_path / str(seed)
+        recording = v1lib.simulate_recording(path, minutes=4, n_units=24, seed=seed, frame_shape=(16, 20))
+        session = v1lib.align(recording, clock=v1lib.ClockFit(0.12, 114.0, 0.0, 0.0, 1.0, 0))
+        rate, ceiling = v1lib.bin_truth(v1lib.load_truth(path), session)["rate"], poisson_ceiling(session)
+        for name, smooth_s in (("r", 0.0), ("r_smooth", 2.0)):
+            oracle = r_within(rate, session, ((0, session.sizes["time"]),), smooth_s=smooth_s)
+            errors[name].append(ceiling[name].values - oracle)
+    for name, mean, spread in (("r", -0.032, 0.038), ("r_smooth", -0.006, 0.019)):
+        # To the last digit that the docstring gives, and one for rounding elsewhere.
+        assert np.nanmean(errors[name]) == pytest.approx(mean, abs=0.002), name
+        assert np.sqrt(np.nanmean(np.square(errors[name]))) == pytest.approx(spread, abs=0.002), name
