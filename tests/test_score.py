@@ -9,10 +9,12 @@ import xarray as xr
 from planted import planted_session
 from scipy.stats import pearsonr, poisson
 
+from v1lib import bootstrap
+from v1lib.ceiling import poisson_ceiling
 from v1lib.errors import InputError
 from v1lib.fit import FitConfig, fit
 from v1lib.models import encoding_model
-from v1lib.score import bits_per_spike, paired_difference, pearson, score, smooth
+from v1lib.score import bits_per_spike, paired_difference, paper_score, pearson, score, smooth
 from v1lib.splits import Splits, split
 from v1lib.store import load_run, save_run
 
@@ -170,8 +172,8 @@ def test_intervals_cover_what_is_true():
     covered, naive = 0, 0
     for _ in range(200):
         a, b = correlated(rng, 6000, 0.4)
-        blocks = score_module._block_sums([a[:, None]], [b[:, None]], 208)
-        low, high = score_module._interval(score_module._bootstrap_r(blocks, rng))[:, 0]
+        blocks = bootstrap.block_sums([a[:, None]], [b[:, None]], 208)
+        low, high = bootstrap.interval(bootstrap.bootstrap_r(blocks, rng))[:, 0]
         covered += low < 0.4 < high
         low, high = pearsonr(a, b).confidence_interval()
         naive += low < 0.4 < high
@@ -301,3 +303,209 @@ def test_refusals(fitted):
     other.splits = Splits(run.splits.train, run.splits.validation, ((50, 80),), "paper")
     with pytest.raises(InputError, match="at least 41 bins, the boxcar"):
         score(other, session)
+
+
+def blocks_of(run):
+    """Bins of each block of about 10 s, one array a block."""
+    return [
+        block
+        for bins in scored_bins(run)
+        for block in np.array_split(bins, max(1, round(bins.size * 0.048 / 10)))
+    ]
+
+
+def test_one_score_does_not_change_the_draws_of_another(fitted):
+    session, truth, run = fitted
+    alone, beside = score(run, session, seed=4), score(run, session, truth, seed=4)
+    assert set(alone) < set(beside)
+    xr.testing.assert_identical(alone, beside[list(alone)])
+    # Raw r draws first, by the seed itself: what was published with a seed stays as it was.
+    blocks, rng = blocks_of(run), np.random.default_rng(4)
+    weights = rng.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=2000)
+    made, counts = score_module.predict(run, session).values, session["activity"].values
+    r = []
+    for weight in weights:
+        bins = np.concatenate([blocks[n] for n in np.repeat(np.arange(len(blocks)), weight)])
+        r.append(np.corrcoef(made[bins, 1], counts[bins, 1])[0, 1])
+    np.testing.assert_allclose(alone["r_interval"][1], np.percentile(r, [2.5, 97.5]), atol=1e-6)
+
+
+def test_bits_per_spike_of_resampled_blocks(fitted):
+    session, _, run = fitted
+    scores = score(run, session, seed=4)
+    blocks = blocks_of(run)
+    rng = np.random.default_rng(np.random.SeedSequence(4).spawn(3)[0])
+    weights = rng.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=2000)
+    made, counts = (
+        values.values.astype(float) for values in (score_module.predict(run, session), session["activity"])
+    )
+    mean = counts[run.splits.bins("train")].mean(axis=0)
+    drawn = []
+    for weight in weights:
+        bins = np.concatenate([blocks[n] for n in np.repeat(np.arange(len(blocks)), weight)])
+        drawn.append(bits_per_spike(made[bins], counts[bins], mean))
+    expected = np.percentile(drawn, [2.5, 97.5], axis=0).T
+    np.testing.assert_allclose(scores["bits_per_spike_interval"], expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(scores["mean_bits_per_spike"], scores["bits_per_spike"].mean())
+    low, high = scores["mean_bits_per_spike_interval"].values
+    assert low < float(scores["mean_bits_per_spike"]) < high
+
+
+def test_intervals_of_bits_cover_what_is_true():
+    """The gain of a slow rate over its mean, in 200 recordings of it."""
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(200):
+        course = correlated(rng, 6000, 0.0)[0]
+        rate = 0.5 * np.exp(0.5 * course - 0.125)[:, None]  # mean 0.5
+        counts = rng.poisson(rate).astype(float)
+        gain = score_module.poisson_gain(rate, counts, np.array([0.5]))
+        low, high = bootstrap.interval(score_module._bootstrap_bits([gain], [counts], 208, rng))[:, 0]
+        # E[λ ln(λ / 0.5)] / 0.5 of a lognormal λ is half the variance of its logarithm: 0.125 nats.
+        covered += low < 0.125 / np.log(2) < high
+    # Binomial spread of 200 tries at 0.95 is 0.015; percentile intervals of 29 blocks are a little narrow.
+    assert 0.88 < covered / 200 <= 0.99
+
+
+def test_the_fraction_of_the_oracle_is_paired(fitted, monkeypatch):
+    session, truth, run = fitted
+    rate = truth["rate"].values
+    pretend(monkeypatch, rate, session)
+    same = score(run, session, truth)
+    # A model that is the oracle has its share in every draw, though both r are uncertain.
+    np.testing.assert_allclose(same["fraction_of_oracle_interval"], 1.0)
+    np.testing.assert_allclose(same["mean_fraction_of_oracle_interval"], 1.0)
+    pretend(monkeypatch, rate + 0.5 * np.random.default_rng(0).normal(size=rate.shape), session)
+    worse = score(run, session, truth)
+    low, high = worse["fraction_of_oracle_interval"].values.T
+    assert (low < worse["fraction_of_oracle"]).all() and (worse["fraction_of_oracle"] < high).all()
+    assert (high < 1).all()
+    r_low, r_high = worse["r_interval"].values.T
+    assert ((high - low) < (r_high - r_low) / worse["oracle_r"]).all()
+    np.testing.assert_allclose(worse["mean_fraction_of_oracle"], worse["fraction_of_oracle"].mean())
+    low, high = worse["mean_fraction_of_oracle_interval"].values
+    assert low < float(worse["mean_fraction_of_oracle"]) < high < 1
+
+
+def test_the_poisson_ceiling_stands_beside_r(fitted, monkeypatch):
+    session, truth, run = fitted
+    pretend(monkeypatch, truth["rate"].values, session)
+    scores = score(run, session, seed=2)
+    ranges = tuple((int(bins[0]), int(bins[-1]) + 1) for bins in scored_bins(run))
+    ceiling = poisson_ceiling(session, ranges)
+    for name in ("r", "r_smooth"):
+        np.testing.assert_array_equal(scores[f"ceiling_{name}"], ceiling[name])
+        # Other draws of the same blocks: the ends of 2,000 draws agree to a tenth of the interval.
+        width = np.diff(ceiling[f"{name}_interval"]).max()
+        found = scores[f"ceiling_{name}_interval"]
+        np.testing.assert_allclose(found, ceiling[f"{name}_interval"], atol=0.1 * width)
+    np.testing.assert_allclose(scores["fraction_of_ceiling"], scores["r"] / ceiling["r"])
+    low, high = scores["fraction_of_ceiling_interval"].values.T
+    assert (low < scores["fraction_of_ceiling"]).all() and (scores["fraction_of_ceiling"] < high).all()
+
+
+def test_the_true_rate_of_poisson_counts_reaches_their_ceiling(monkeypatch):
+    session, truth = planted_session(9000, 80, (8, 10), rate=1.0)
+    config = FitConfig(epochs=1, device="cpu")
+    run = fit(encoding_model(session, "S", **SMALL), session, split(session), config)
+    pretend(monkeypatch, truth["rate"].values, session)
+    scores = score(run, session)
+    fraction, (low, high) = (
+        scores["fraction_of_ceiling"].values,
+        scores["fraction_of_ceiling_interval"].values.T,
+    )
+    # 80 units that spread by 0.05: a standard error of the mean of 0.006.
+    assert abs(fraction.mean() - 1) < 0.02 and fraction.std() < 0.05
+    # Binomial spread of 80 units at 0.95 is 0.024; percentile intervals of 20 blocks are narrow.
+    assert 0.8 <= ((low < 1) & (1 < high)).mean() <= 1
+    assert (high - low).max() < 0.3
+
+
+def test_a_ceiling_that_the_recording_does_not_bound(fitted, monkeypatch):
+    session, truth, run = fitted
+    pretend(monkeypatch, truth["rate"].values, session)
+    odd = session.copy(deep=True)
+    counts = odd["activity"].values
+    counts[:, 0] = 4 + np.arange(len(counts)) % 2  # varies less than any Poisson counts
+    # Poisson, and steady but for a little signal: some draws of blocks are below Poisson, some above.
+    course = truth["rate"].values[:, 1]
+    course = np.clip((course - course.mean()) / course.std(), -2, 2)
+    counts[:, 1] = np.random.default_rng(3).poisson(1 + 0.25 * course)
+    scores = score(run, odd)
+    for name in ("ceiling_r", "fraction_of_ceiling", "ceiling_r_interval", "fraction_of_ceiling_interval"):
+        assert np.isnan(scores[name][0]).all() and np.isfinite(scores[name][2:]).all(), name
+    assert np.isfinite(scores["fraction_of_ceiling"][1]) and np.isnan(scores["ceiling_r_interval"][1, 0])
+    assert np.isposinf(scores["fraction_of_ceiling_interval"][1, 1])
+
+
+def test_fluorescence_has_no_poisson_scores():
+    session, truth = planted_session(4000, 3, (8, 10), kind="fluorescence")
+    config = FitConfig(epochs=1, device="cpu")
+    run = fit(encoding_model(session, "S", **SMALL), session, split(session), config)
+    scores = score(run, session, truth)
+    assert "r" in scores and "fraction_of_oracle_interval" in scores
+    assert not [name for name in scores if "ceiling" in name or "bits" in name]
+
+
+def test_the_papers_figure_by_hand(fitted):
+    session, _, run = fitted
+    found = paper_score(run, session)
+    bins = np.concatenate(scored_bins(run))
+    made, counts = score_module.predict(run, session).values[bins], session["activity"].values[bins]
+    n = bins.size
+    assert found.attrs == {"n_bins": n, "boxcar_bins": 41}
+    r, error = [], []
+    for unit in range(5):
+        traces = []
+        for row in (made[:, unit], counts[:, unit]):
+            smoothed = np.zeros(n)
+            for t in range(n):
+                for near in range(max(0, t - 20), min(n, t + 21)):
+                    smoothed[t] += float(row[near]) / 41
+            traces.append(smoothed)
+        r.append(pearsonr(*traces).statistic)
+        error.append(np.mean((traces[0] - traces[1]) ** 2))
+    np.testing.assert_allclose(found["paper_r"], r, rtol=1e-6)
+    np.testing.assert_allclose(found["paper_mse"], error, rtol=1e-6)
+    np.testing.assert_allclose(found["mean_paper_r"], np.mean(r), rtol=1e-6)
+    np.testing.assert_allclose(found["sd_paper_r"], np.std(r), rtol=1e-6)
+    np.testing.assert_allclose(found["mean_paper_mse"], np.mean(error), rtol=1e-6)
+
+
+def test_zeros_around_the_row_lend_r_to_a_constant_prediction(fitted, monkeypatch):
+    session, _, run = fitted
+    flat = np.full((6000, 5), 0.7)
+    pretend(monkeypatch, flat, session)
+    steady = session.copy(deep=True)
+    steady["activity"].values[:] = np.random.default_rng(0).poisson(3.0, size=(6000, 5))
+    published, guarded = paper_score(run, steady), score(run, steady)
+    assert np.isnan(guarded["r_smooth"]).all()
+    # Only 40 of some 1,700 bins feel the zeros, and yet both traces fall by half there.
+    assert (published["paper_r"] > 0.3).all()
+    silent = steady.copy(deep=True)
+    silent["activity"].values[run.splits.bins("test"), 2] = 0
+    found = paper_score(run, silent)
+    assert np.isnan(found["paper_r"][2]) and np.isfinite(found["mean_paper_r"])
+    np.testing.assert_allclose(found["sd_paper_r"], np.nanstd(found["paper_r"]))
+
+
+def test_the_papers_boxcar_reaches_over_borders_and_the_guarded_one_does_not(fitted, monkeypatch):
+    session, truth, run = fitted
+    pretend(monkeypatch, truth["rate"].values, session)
+    turned = replace(run, splits=replace(run.splits, test=run.splits.test[::-1]))
+    first, second = paper_score(run, session), paper_score(turned, session)
+    assert abs(first["paper_r"] - second["paper_r"]).max() > 1e-6
+    np.testing.assert_allclose(score(run, session)["r_smooth"], score(turned, session)["r_smooth"])
+
+
+def test_the_papers_figure_refusals(fitted):
+    session, _, run = fitted
+    with pytest.raises(InputError, match="the run was fitted to"):
+        paper_score(run, session.isel(unit=[2, 1, 0, 3, 4]))
+    short = replace(
+        run, splits=Splits(run.splits.train, run.splits.validation, ((50, 70), (80, 90)), "paper")
+    )
+    with pytest.raises(
+        InputError, match="paper_score: test: expected at least 41 bins, the boxcar, found 24"
+    ):
+        paper_score(short, session)

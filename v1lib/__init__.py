@@ -1,14 +1,16 @@
 """Models of mouse V1 from gaze-corrected vision, behaviour and time."""
 
 from v1lib.align import ClockFit, ClockJump, align, clock_residuals, estimate_clock
+from v1lib.ceiling import noise_ceiling, poisson_ceiling
 from v1lib.errors import InputError
 from v1lib.fit import FitConfig, Run, fit, predict
 from v1lib.models import encoding_model
 from v1lib.models.encoding import EncodingModel
+from v1lib.nulls import circular_shift_null
 from v1lib.readers import open_session
 from v1lib.readers.osf_write import write_osf_archive
 from v1lib.recording import Recording, open_recording
-from v1lib.score import paired_difference, score
+from v1lib.score import paired_difference, paper_score, score
 from v1lib.session import save_session, summarize_session, validate_session
 from v1lib.simulate import bin_truth, load_truth, simulate_recording
 from v1lib.splits import Splits, split
@@ -25,15 +27,19 @@ __all__ = [
     "Splits",
     "align",
     "bin_truth",
+    "circular_shift_null",
     "clock_residuals",
     "encoding_model",
     "estimate_clock",
     "fit",
     "load_run",
     "load_truth",
+    "noise_ceiling",
     "open_recording",
     "open_session",
     "paired_difference",
+    "paper_score",
+    "poisson_ceiling",
     "predict",
     "save_run",
     "save_session",
