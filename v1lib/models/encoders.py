@@ -134,11 +134,18 @@ class GaussianReadout(nn.Module):
 
 
 def resnet18(frame_shape: tuple[int, int], n_units: int) -> nn.Module:
-    """ResNet-18 on one channel; its first convolution has stride 2, as published."""
+    """ResNet-18 on one channel, otherwise with the strides and parameters that were published."""
     from monai.networks.nets.resnet import resnet18 as make  # slow to import, and seldom needed
 
     _check_side("resnet18", frame_shape, BACKBONE_STRIDE)
-    return make(spatial_dims=2, n_input_channels=1, num_classes=n_units, pretrained=False, conv1_t_stride=2)
+    return make(
+        spatial_dims=2,
+        n_input_channels=1,
+        num_classes=n_units,
+        pretrained=False,
+        conv1_t_stride=2,
+        bias_downsample=False,
+    )
 
 
 def efficientnet(frame_shape: tuple[int, int], n_units: int) -> nn.Module:
@@ -167,8 +174,6 @@ def make_encoder(
         return efficientnet(frame_shape, n_units)
     if name == "sensorium":
         return SensoriumEncoder(frame_shape, n_units)
-    if name not in ENCODERS:
-        raise InputError("EncodingModel", "encoder", f"one of {ENCODERS}", repr(name))
     make = Autoencoder if name == "autoencoder" else VisualEncoder
     return make(frame_shape, n_units, channels, kernels, strides, dropout)
 

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from v1lib.errors import InputError, check_real, check_whole
-from v1lib.models.encoders import Autoencoder, make_encoder
+from v1lib.models.encoders import ENCODERS, Autoencoder, make_encoder
 
 OUTPUTS = ("softplus", "identity")
 
@@ -134,8 +134,8 @@ class EncodingModel(nn.Module):
     Raises
     ------
     InputError
-        For a model with no input, an unknown output, a size out of its range, or convolutions larger than
-        the frame.
+        For a model with no input, an unknown output or encoder, a size out of its range, or frames too
+        small for the encoder.
     """
 
     reads: Tensor
@@ -169,6 +169,8 @@ class EncodingModel(nn.Module):
         self.arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         if output not in OUTPUTS:
             raise InputError("EncodingModel", "output", " or ".join(OUTPUTS), repr(output))
+        if encoder not in ENCODERS:
+            raise InputError("EncodingModel", "encoder", " or ".join(ENCODERS), repr(encoder))
         if not vision and not behavior:
             raise InputError("EncodingModel", "inputs", "vision, behaviour or both", "neither")
         _check_sizes(self.arguments)
