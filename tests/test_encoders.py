@@ -148,6 +148,16 @@ def test_the_reconstruction_is_paid_for():
         model_with("autoencoder", reconstruction=-1.0)
 
 
+def test_the_reconstruction_is_averaged_over_bins():
+    """A bin that is shown three times costs as much as once, whichever bins BatchNorm compares."""
+    frames, behavior = batch(n=6, time=1)
+    for by_bin in (True, False):
+        model = model_with("autoencoder", normalize_by_bin=by_bin).train()
+        once = model.rates_and_penalty(frames, behavior)[1]
+        thrice = model.rates_and_penalty(frames.repeat(1, 3, 1, 1, 1), behavior.repeat(1, 3, 1))[1]
+        torch.testing.assert_close(thrice, once)
+
+
 def test_an_autoencoder_learns_to_make_the_frame_again():
     model = model_with("autoencoder", behavior_l1=0.0).train()
     frames, behavior = batch(n=16, time=1)

@@ -262,6 +262,19 @@ def test_table_1s_reach_and_a_model_without_shifter(bins, state, tmp_path):
         assert difference(made[0, 0].numpy(), rates_of_window(used, given[None])) < 1e-11
 
 
+@torch.no_grad()
+def test_a_set_without_the_shifters_inputs(bins, tmp_path):
+    """Speed and differences for the behaviour encoder; the four angles beside them for the shifter alone."""
+    frames, behavior = bins[0][:3], bins[1][:3, :10]
+    state = random_state(np.random.default_rng(3), n_inputs=6)
+    torch.save(state, tmp_path / "val_070921_J553RT_velo_seq_3.pth")
+    model = in_double(load_paper_checkpoint(tmp_path / "val_070921_J553RT_velo_seq_3.pth", N_UNITS))
+    assert model.columns[6:] == ("theta", "phi", "pitch", "roll")
+    given = [fused(as_arrays(state), f, b[6:], b[:6]) for f, b in zip(frames, behavior, strict=True)]
+    made = model(torch.from_numpy(frames[None, :, None]), torch.from_numpy(behavior[None]))[0, -1]
+    assert difference(made.numpy(), rates_of_window(as_arrays(state), given)) < 1e-11
+
+
 @pytest.fixture(scope="module")
 def files():
     """Three files of eight bins whose frames have other ranges each, with values missing."""
@@ -370,6 +383,10 @@ def test_a_run_of_a_session_in_files_is_kept_whole(tmp_path):
     again = load_run(save_run(run, tmp_path / "run"))
     assert again.scaling == run.scaling and again.scaling.kind == "paper" and again.config == config
     np.testing.assert_array_equal(predict(again, session).values, predict(run, session).values)
+    text = (tmp_path / "run" / "run.json").read_text()
+    (tmp_path / "run" / "run.json").write_text(text.replace('"kind": "paper"', '"kind": "papers"'))
+    with pytest.raises(InputError, match=r"run: expected a run of this version .*Scaling: kind"):
+        load_run(tmp_path / "run")
     # A test file's range scales that file and no other.
     brighter = session.copy(deep=True)
     brighter["frames"].values[40, 0, 0] = 255
