@@ -191,6 +191,53 @@ def test_dropout_is_for_training_alone():
         assert torch.equal(model(*given), model(*given)) == same
 
 
+def test_batchnorm_compares_the_bins_that_it_is_told_to():
+    """Each BatchNorm's running mean after one pass, from what reaches it, by bin and over all bins."""
+    frames, behavior = inputs(small(), batch=6, time=3)
+    behavior[:, 1:] += torch.tensor([5.0, -3.0])[None, :, None]  # bins that differ
+    for by_bin in (True, False):
+        model = small(normalize_by_bin=by_bin, dropout=0.0).train()
+        norm = model.behav_encoder.layers[0]
+        made, _ = model.rates_and_penalty(frames, behavior)
+        groups = behavior.unbind(1) if by_bin else [behavior.flatten(0, 1)]
+        mean, var = torch.zeros(5), torch.ones(5)
+        for group in groups:
+            mean, var = 0.9 * mean + 0.1 * group.mean(0), 0.9 * var + 0.1 * group.var(0)
+        torch.testing.assert_close(norm.running_mean, mean)
+        torch.testing.assert_close(norm.running_var, var)
+        counted = {int(m.num_batches_tracked) for m in model.modules() if hasattr(m, "num_batches_tracked")}
+        assert counted == {3 if by_bin else 1}
+        # Normalised bin by bin, what is added to all of a bin is taken away again; otherwise it is not.
+        torch.manual_seed(0)
+        again, _ = model.rates_and_penalty(frames, behavior + torch.tensor([0.0, 9.0, 0.0])[None, :, None])
+        assert torch.allclose(again, made, atol=1e-4) == by_bin
+
+
+@torch.no_grad()
+def test_batchnorm_by_bin_is_for_training_alone():
+    given = inputs(small(), batch=3)
+    usual, by_bin = small(seq_len=2), small(seq_len=2, normalize_by_bin=True)
+    torch.testing.assert_close(by_bin(*given), usual(*given), rtol=0, atol=0)
+    # Chunks of one bin are the same either way.
+    for model in (usual, by_bin):
+        model.train()
+    one = inputs(usual, batch=4, time=1)
+    for seed in (0, 1):
+        made = []
+        for model in (usual, by_bin):
+            torch.manual_seed(seed)
+            made.append(model(*one))
+        torch.testing.assert_close(*made)
+
+
+def test_one_bin_is_nothing_to_compare():
+    given = inputs(small(), batch=1, time=5)
+    small().train()(*given)
+    with pytest.raises(InputError, match="batch: expected at least two bins for BatchNorm to compare"):
+        small(normalize_by_bin=True).train()(*given)
+    small(normalize_by_bin=True).eval()(*given)
+
+
 def test_outputs():
     frames, behavior = inputs(small())
     assert (small()(frames, behavior) > 0).all()

@@ -1,11 +1,21 @@
-"""Columns are what their names say, and nothing but the training part scales them."""
+"""Columns are what their names say; nothing but the training part scales them, or their files do."""
 
 import numpy as np
 import pytest
 from planted import planted_session
 
 from v1lib.errors import InputError
-from v1lib.features import behavior_set, behavior_table, fit_scaling, gaze_set, scaled_behavior
+from v1lib.features import (
+    Scaling,
+    behavior_columns,
+    behavior_set,
+    behavior_table,
+    fit_scaling,
+    frame_range,
+    gaze_set,
+    scaled_behavior,
+    scaled_frames,
+)
 from v1lib.splits import Splits
 
 SPLITS = Splits(((0, 60),), ((60, 80),), ((80, 120),), "paper")
@@ -95,3 +105,84 @@ def test_refusals(session):
     silent["activity"].values[:60, 1] = 0
     with pytest.raises(InputError, match=r"unit u01: .* found no spike"):
         fit_scaling(silent, (), SPLITS)
+
+
+SIX = ("speed", "pitch", "roll", "phi", "theta", "pupil")
+
+
+@pytest.fixture
+def files(session):
+    """The session as two files, with values missing at a start, in the middle and at an end."""
+    behavior = session["behavior"].values.copy()
+    behavior[[0, 30, 31, 60, 119]] = np.nan
+    behavior[70, 5] = np.nan
+    frames = session["frames"].values.copy()
+    frames[60:] //= 2
+    part = ("time", np.repeat(["train", "test"], 60))
+    return session.assign(
+        behavior=(("time", "variable"), behavior), frames=(("time", "y", "x"), frames)
+    ).assign_coords(part=part)
+
+
+def papers_columns(name, bin_number, behavior):
+    """One row of a set, from the definition: a value or 0, a difference within the file or against 0."""
+    now = {v: np.nan_to_num(behavior[bin_number, i].astype(float)) for i, v in enumerate(SIX)}
+    first = bin_number in (0, 60)
+    before = {
+        v: 0.0 if first else np.nan_to_num(behavior[bin_number - 1, i].astype(float))
+        for i, v in enumerate(SIX)
+    }
+    change = {v: now[v] - before[v] for v in SIX}
+    if name == "S":
+        return [now["pupil"], change["pupil"], now["speed"]]
+    values = [now[v] for v in SIX]
+    changes = [change[v] for v in SIX[1:]]
+    base = {"orig": values, "velo": [now["speed"], *changes], "all": values + changes}[name.split("_")[0]]
+    if name.endswith("_prod"):
+        base = base + [base[i] * base[j] for i in range(len(base)) for j in range(i + 1, len(base))]
+    return base
+
+
+@pytest.mark.parametrize("name", ["S", "orig", "velo", "all", "orig_prod", "velo_prod", "all_prod"])
+def test_the_papers_columns_against_their_definition(files, name):
+    columns = behavior_set(files, name)
+    assert columns == behavior_columns(name)
+    scaling = fit_scaling(files, columns, SPLITS, "paper")
+    made = scaled_behavior(files, scaling)
+    expected = [papers_columns(name, t, files["behavior"].values) for t in range(120)]
+    # Computed in double precision and rounded once.
+    np.testing.assert_allclose(made, np.array(expected), rtol=1e-6, atol=0)
+    assert made.dtype == np.float32 and scaling.kind == "paper"
+    # What is filled is counted the same whatever fills it.
+    assert scaling.filled == fit_scaling(files, columns, SPLITS).filled
+
+
+def test_the_papers_frames_run_from_0_to_1_in_each_file(files):
+    scaling = fit_scaling(files, (), SPLITS, "paper")
+    made = scaled_frames(files, scaling, np.arange(120))
+    assert made.dtype == np.float32
+    for part in (slice(0, 60), slice(60, 120)):
+        frames = files["frames"].values[part].astype(float)
+        expected = (frames - frames.min()) / (frames.max() - frames.min())
+        np.testing.assert_allclose(made[part], expected, atol=1e-7)
+        assert (made[part].min(), made[part].max()) == (0.0, 1.0)
+    low, span = frame_range(files, scaling)
+    assert len(set(low.tolist())) == 2 and low.shape == span.shape == (120,)
+    np.testing.assert_array_equal(scaled_frames(files, scaling, np.array([90, 3])), made[[90, 3]])
+    whole = fit_scaling(files, (), SPLITS)
+    standard = scaled_frames(files, whole, np.array([90, 3]))
+    by_hand = (files["frames"].values[[90, 3]] - whole.frame_mean) / whole.frame_sd
+    np.testing.assert_allclose(standard, by_hand, atol=1e-5)
+
+
+def test_scalings_that_there_are_not(files):
+    with pytest.raises(InputError, match="fit_scaling: kind: expected training or paper, found 'z'"):
+        fit_scaling(files, (), SPLITS, "z")
+    with pytest.raises(InputError, match="Scaling: kind"):
+        Scaling((), (), (), (), 0.0, 1.0, (), (), "none")
+    scaling = fit_scaling(files, ("speed",), SPLITS, "paper")
+    for use in (scaled_behavior, frame_range):
+        with pytest.raises(InputError, match=r"session: part: expected .* \(scaling 'paper'\), found none"):
+            use(files.drop_vars("part"), scaling)
+        with pytest.raises(InputError, match="session: part: expected one value in a stretch"):
+            use(files.assign_coords(part=("time", ["train"] * 59 + ["test"] * 61)), scaling)

@@ -1,5 +1,6 @@
 """The loop learns what was planted, repeats itself, keeps the best epoch, and refuses what it cannot fit."""
 
+import math
 import sys
 
 import numpy as np
@@ -212,6 +213,11 @@ def after_one_step(planted, behavior_l1=0.1, **changes):
     return before, dict(fit(model, session, splits, config).model.named_parameters())
 
 
+def test_the_gradient_may_be_left_as_it_is(planted):
+    free, wide = (after_one_step(planted, clip_norm=norm)[1] for norm in (None, 1e9))
+    assert all(torch.equal(free[name], wide[name]) for name in free)
+
+
 def test_the_gradient_is_clipped_and_matrices_alone_decay(planted):
     # Adam divides by the gradient's size plus 1e-8: clipped far below that, it does not move a weight.
     before, after = after_one_step(planted, clip_norm=1e-14, weight_decay=0.5)
@@ -321,7 +327,8 @@ def test_splits_that_do_not_fit_the_session(parts, words):
         "predict_offset": (-1, 1.5),
         "seed": (-1, 0.5),
         "learning_rate": (float("nan"), float("inf"), 0, -1, "x"),
-        "clip_norm": (0, -1.0),
+        "clip_norm": (0, -1.0, math.inf),
+        "scaling": ("standard", None),
         "weight_decay": (-1, None),
         "schedule": ("linear", None),
         "device": (0,),

@@ -42,6 +42,21 @@ def test_the_shift_is_what_moves_the_frame(session):
     np.testing.assert_allclose(back, frames, atol=1e-3)
 
 
+def test_frames_of_a_session_in_files(session):
+    parts = np.repeat(["train", "test"], 450)
+    files = session.assign(stretch=("time", np.repeat([0, 1], 450).astype(np.int32)))
+    files = files.assign_coords(part=("time", parts), time=session["time"].values + np.repeat([0, 9], 450))
+    model = encoding_model(files, "orig", **SMALL)
+    config = FitConfig(epochs=1, scaling="paper", device="cpu")
+    run = fit(model, files, split(files, "paper"), config)
+    inside = look_inside(run, files, np.arange(440, 460))
+    frames = files["frames"].values.astype(float)
+    for part, here in ((slice(0, 450), slice(0, 10)), (slice(450, 900), slice(10, 20))):
+        low, high = frames[part].min(), frames[part].max()
+        expected = (frames[440:460][here] - low) / (high - low)
+        np.testing.assert_allclose(inside["frame"].values[here], expected, atol=1e-6)
+
+
 def test_refusals(session):
     with pytest.raises(InputError, match="a model with a shifter"):
         learned_shift(fitted(session, "S", shifter=False), session)

@@ -6,6 +6,7 @@ from v1lib.errors import InputError
 from v1lib.fit import FitConfig, Run, fit, predict
 from v1lib.models import encoding_model
 from v1lib.models.encoding import EncodingModel
+from v1lib.models.paper import load_paper_checkpoint
 from v1lib.nulls import circular_shift_null
 from v1lib.readers import open_session
 from v1lib.readers.osf_write import write_osf_archive
@@ -32,6 +33,7 @@ __all__ = [
     "encoding_model",
     "estimate_clock",
     "fit",
+    "load_paper_checkpoint",
     "load_run",
     "load_truth",
     "noise_ceiling",

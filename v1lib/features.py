@@ -6,35 +6,48 @@ speed and the differences of the others, ``all`` is both, ``S`` is pupil, its di
 ``orig_prod``, ``velo_prod`` and ``all_prod`` add every product of two different columns. A variable that
 a session does not have is in none of its sets.
 
-Where a value is missing (NaN in the session, and the first difference of each stretch) the standardised
-column holds 0, which is its mean over the training part; a product is missing where a factor is. The share
-of bins filled like this is kept for each column in :class:`Scaling`.
+There are two ways to scale, :data:`SCALINGS`:
+
+``training``
+    Columns and frames are standardised with figures of the training part. Where a value is missing (NaN in
+    the session, and the first difference of each stretch) the standardised column holds 0, which is its
+    mean over the training part; a product is missing where a factor is.
+``paper``
+    As the paper does: columns in their own units, a missing value is 0 before differences and products are
+    taken, and the first difference of each file is taken against 0; frames run from 0 to 1 by the darkest
+    and brightest pixel of their file, test files included. A file is a stretch of a session that says of
+    each bin, in the coordinate ``part``, which part its file belongs to.
+
+The share of bins without a value is kept for each column in :class:`Scaling`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 import xarray as xr
 
 from v1lib.errors import InputError
-from v1lib.session import stretch_ranges
+from v1lib.session import BEHAVIOR_UNITS, stretch_ranges
 from v1lib.splits import Splits
 
 BEHAVIOR_SETS = ("S", "orig", "velo", "all", "orig_prod", "velo_prod", "all_prod")
 #: What turns the frame on the retina, in the order in which the paper's shifter takes it.
 GAZE_VARIABLES = ("theta", "phi", "pitch", "roll")
+SCALINGS = ("training", "paper")
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """Figures of the training part that turn a session into the input of a model, and back.
+    """Figures that turn a session into the input of a model, and back.
 
-    ``mean``, ``sd`` and ``filled`` (share of all bins without a value) have one entry a column;
-    frames have one mean and one sd in the session's grey values; ``activity_mean`` and ``activity_sd``
-    have one entry a unit, in counts or fluorescence a bin.
+    ``kind`` is one of :data:`SCALINGS`. ``mean``, ``sd`` and ``filled`` (share of all bins without a value)
+    have one entry a column; frames have one mean and one sd in the session's grey values. They come from the
+    training part; with ``paper`` the means are 0 and the deviations 1, because columns stay as they are and
+    frames are scaled by their files. ``activity_mean`` and ``activity_sd`` have one entry a unit, in counts
+    or fluorescence a bin of the training part.
     """
 
     columns: tuple[str, ...]
@@ -45,6 +58,16 @@ class Scaling:
     frame_sd: float
     activity_mean: tuple[float, ...]
     activity_sd: tuple[float, ...]
+    kind: str = "training"
+
+    def __post_init__(self) -> None:
+        check_scaling("Scaling", "kind", self.kind)
+
+
+def check_scaling(where: str, variable: str, name: str) -> None:
+    """Refuse what is none of :data:`SCALINGS`."""
+    if name not in SCALINGS:
+        raise InputError(where, variable, " or ".join(SCALINGS), repr(name))
 
 
 def behavior_set(session: xr.Dataset, name: str) -> tuple[str, ...]:
@@ -56,15 +79,23 @@ def behavior_set(session: xr.Dataset, name: str) -> tuple[str, ...]:
     name : str
         One of :data:`BEHAVIOR_SETS`.
     """
+    return behavior_columns(name, tuple(str(variable) for variable in session["variable"].values))
+
+
+def behavior_columns(name: str, variables: tuple[str, ...] = tuple(BEHAVIOR_UNITS)) -> tuple[str, ...]:
+    """The columns of a set of these variables, in their order: variables, differences, then products.
+
+    Products stand in the order of their factors: 1*2, 1*3, ..., 2*3, ...
+    """
     if name not in BEHAVIOR_SETS:
         raise InputError("behavior_set", "name", f"one of {BEHAVIOR_SETS}", repr(name))
-    variables = [str(variable) for variable in session["variable"].values]
     if name == "S":
         chosen = ["pupil", "d_pupil", "speed"]
         return tuple(column for column in chosen if column.removeprefix("d_") in variables)
+    measured = list(variables)
     velocity = [variable if variable == "speed" else f"d_{variable}" for variable in variables]
     base = name.removesuffix("_prod")
-    columns = {"orig": variables, "velo": velocity, "all": list(dict.fromkeys(variables + velocity))}[base]
+    columns = {"orig": measured, "velo": velocity, "all": list(dict.fromkeys(measured + velocity))}[base]
     if name.endswith("_prod"):
         columns = columns + [f"{a}*{b}" for a, b in combinations(columns, 2)]
     return tuple(columns)
@@ -76,8 +107,11 @@ def gaze_set(session: xr.Dataset) -> tuple[str, ...]:
     return tuple(variable for variable in GAZE_VARIABLES if variable in variables)
 
 
-def behavior_table(session: xr.Dataset, columns: tuple[str, ...]) -> np.ndarray:
-    """The columns in their own units, float64, shape (time, column); NaN where there is no value.
+def behavior_table(session: xr.Dataset, columns: tuple[str, ...], *, missing: float = np.nan) -> np.ndarray:
+    """The columns in their own units, float64, shape (time, column).
+
+    `missing` stands for each value that was not measured, and for the one before the first of each stretch,
+    which the first difference is taken against.
 
     Raises
     ------
@@ -86,6 +120,7 @@ def behavior_table(session: xr.Dataset, columns: tuple[str, ...]) -> np.ndarray:
     """
     variables = [str(variable) for variable in session["variable"].values]
     values = session["behavior"].values.astype(np.float64)
+    values = np.where(np.isnan(values), missing, values)
     starts = [start for start, _ in stretch_ranges(session)]
 
     def column(name: str) -> np.ndarray:
@@ -98,8 +133,8 @@ def behavior_table(session: xr.Dataset, columns: tuple[str, ...]) -> np.ndarray:
         trace = values[:, variables.index(variable)]
         if not name.startswith("d_"):
             return trace
-        difference = np.diff(trace, prepend=np.nan)
-        difference[starts] = np.nan
+        difference = np.diff(trace, prepend=missing)
+        difference[starts] = trace[starts] - missing
         return difference
 
     if not columns:
@@ -107,15 +142,20 @@ def behavior_table(session: xr.Dataset, columns: tuple[str, ...]) -> np.ndarray:
     return np.stack([column(name) for name in columns], axis=1)
 
 
-def fit_scaling(session: xr.Dataset, columns: tuple[str, ...], splits: Splits) -> Scaling:
-    """Means and standard deviations over the training part alone.
+def fit_scaling(
+    session: xr.Dataset, columns: tuple[str, ...], splits: Splits, kind: str = "training"
+) -> Scaling:
+    """Means and standard deviations over the training part alone; those of the activity alone for ``paper``.
 
     Raises
     ------
     InputError
         If a column or the frames are constant in the training part, a column has no value in it, or a
-        unit has no spike in it (or constant fluorescence).
+        unit has no spike in it (or constant fluorescence); for ``paper`` if the session is not in files.
     """
+    check_scaling("fit_scaling", "kind", kind)
+    if kind == "paper":
+        _check_files(session)
     train = splits.bins("train")
     table = behavior_table(session, columns)
     inside = table[train]
@@ -144,7 +184,7 @@ def fit_scaling(session: xr.Dataset, columns: tuple[str, ...], splits: Splits) -
         spikes = session["activity"].attrs["kind"] == "spike_count" and not activity[:, still.argmax()].any()
         found = "no spike" if spikes else "one constant value"
         raise InputError("session", f"unit {unit}", "activity that varies in the training part", found)
-    return Scaling(
+    scaling = Scaling(
         columns=tuple(columns),
         mean=tuple(np.nanmean(inside, axis=0).tolist()) if columns else (),
         sd=tuple(np.nanstd(inside, axis=0).tolist()) if columns else (),
@@ -153,10 +193,57 @@ def fit_scaling(session: xr.Dataset, columns: tuple[str, ...], splits: Splits) -
         frame_sd=frame_sd,
         activity_mean=tuple(activity.mean(axis=0).tolist()),
         activity_sd=tuple(activity.std(axis=0).tolist()),
+        kind=kind,
     )
+    if kind == "training":
+        return scaling
+    n = len(columns)
+    return replace(scaling, mean=(0.0,) * n, sd=(1.0,) * n, frame_mean=0.0, frame_sd=1.0)
 
 
 def scaled_behavior(session: xr.Dataset, scaling: Scaling) -> np.ndarray:
-    """The columns standardised by `scaling`, float32, shape (time, column); 0 where there is no value."""
+    """The columns as a model reads them, float32, shape (time, column); see the top of this module."""
+    if scaling.kind == "paper":
+        _check_files(session)
+        return behavior_table(session, scaling.columns, missing=0.0).astype(np.float32)
     table = (behavior_table(session, scaling.columns) - np.array(scaling.mean)) / np.array(scaling.sd)
     return np.nan_to_num(table, nan=0.0).astype(np.float32)
+
+
+def frame_range(session: xr.Dataset, scaling: Scaling) -> tuple[np.ndarray, np.ndarray]:
+    """The grey value that becomes 0 in each bin's frame and the difference that becomes 1, float32, (time,).
+
+    Raises
+    ------
+    InputError
+        For ``paper``, if the session is not in files, or all pixels of a file are the same.
+    """
+    n = session.sizes["time"]
+    if scaling.kind == "training":
+        return np.full(n, scaling.frame_mean, np.float32), np.full(n, scaling.frame_sd, np.float32)
+    _check_files(session)
+    frames, low, span = session["frames"].values, np.empty(n, np.float32), np.empty(n, np.float32)
+    for a, b in stretch_ranges(session):
+        darkest, brightest = float(frames[a:b].min()), float(frames[a:b].max())
+        if darkest == brightest:
+            found = f"only {darkest:g} in the file that starts at bin {a}"
+            raise InputError("session", "frames", "pixels that differ within each file", found)
+        low[a:b], span[a:b] = darkest, brightest - darkest
+    return low, span
+
+
+def scaled_frames(session: xr.Dataset, scaling: Scaling, bins: np.ndarray) -> np.ndarray:
+    """Frames of some bins as a model sees them, float32, shape (bin, y, x)."""
+    low, span = (figure[bins, None, None] for figure in frame_range(session, scaling))
+    return (session["frames"].values[bins].astype(np.float32) - low) / span
+
+
+def _check_files(session: xr.Dataset) -> None:
+    """Each stretch is a file: all its bins are of one part."""
+    if "part" not in session.coords or session["part"].dims != ("time",):
+        expected = "a coordinate over time that says of each bin what part its file is of (scaling 'paper')"
+        raise InputError("session", "part", expected, "none")
+    part = session["part"].values
+    for a, b in stretch_ranges(session):
+        if (part[a:b] != part[a]).any():
+            raise InputError("session", "part", "one value in a stretch", f"two from bin {a} to {b - 1}")

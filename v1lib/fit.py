@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from v1lib.errors import InputError, check_whole
-from v1lib.features import Scaling, fit_scaling, scaled_behavior
+from v1lib.features import Scaling, check_scaling, fit_scaling, frame_range, scaled_behavior
 from v1lib.fingerprint import bins_and_units
 from v1lib.models.encoding import EncodingModel
 from v1lib.session import stretch_ranges
@@ -40,7 +40,8 @@ class FitConfig:
     learning_rate, weight_decay : of Adam (decoupled decay, on weight matrices and kernels alone)
     schedule : ``constant``, or ``one_cycle`` (up to `learning_rate` in the first quarter, then down to 0)
     chunk_bins, batch_chunks : a batch is so many contiguous chunks of so many bins (4 x 64 = 256 targets)
-    clip_norm : largest norm of the gradient
+    clip_norm : largest norm of the gradient; None for no limit, as in the paper
+    scaling : ``training`` or ``paper``, see :mod:`v1lib.features`
     predict_offset : the output at bin t, which has seen bins up to t, is the rate of bin t + predict_offset
         (the paper's is 1: it never sees the bin that it predicts)
     seed : of the order of the batches and of dropout
@@ -59,7 +60,8 @@ class FitConfig:
     schedule: str = "constant"
     chunk_bins: int = 64
     batch_chunks: int = 4
-    clip_norm: float = 5.0
+    clip_norm: float | None = 5.0
+    scaling: str = "training"
     predict_offset: int = 0
     seed: int = 0
     device: str = "auto"
@@ -69,8 +71,10 @@ class FitConfig:
             check_whole("FitConfig", name, getattr(self, name), 1)
         for name in ("predict_offset", "seed"):
             check_whole("FitConfig", name, getattr(self, name), 0)
-        for name in ("learning_rate", "clip_norm"):
-            _check_amount(name, getattr(self, name), zero=False)
+        _check_amount("learning_rate", self.learning_rate, zero=False)
+        if self.clip_norm is not None:
+            _check_amount("clip_norm", self.clip_norm, zero=False)
+        check_scaling("FitConfig", "scaling", self.scaling)
         _check_amount("weight_decay", self.weight_decay, zero=True)
         if self.schedule not in SCHEDULES:
             raise InputError("FitConfig", "schedule", " or ".join(SCHEDULES), repr(self.schedule))
@@ -87,6 +91,9 @@ def _check_amount(name: str, value: Any, *, zero: bool) -> None:
 
 #: A fit of the small network that takes a minute on two cores.
 SHORT_FIT = FitConfig(epochs=25, patience=25, learning_rate=4e-3, schedule="one_cycle")
+
+#: The paper's fit: windows drawn one by one, 256 a batch, each to predict the bin after it.
+PAPER_FIT = FitConfig(chunk_bins=1, batch_chunks=256, clip_norm=None, scaling="paper", predict_offset=1)
 
 
 @dataclass
@@ -106,9 +113,12 @@ class Run:
 
 
 class _Data(NamedTuple):
-    """A session as tensors: frames as stored (time, y, x), standardised behaviour and target (time, ...)."""
+    """A session as tensors: frames as stored (time, y, x), their range (time, 1, 1), and scaled behaviour and
+    target (time, ...)."""
 
     frames: Tensor
+    low: Tensor
+    span: Tensor
     behavior: Tensor
     target: Tensor
     scaling: Scaling
@@ -118,7 +128,7 @@ class _Data(NamedTuple):
     def inputs(self, bins: Tensor) -> tuple[Tensor, Tensor]:
         """Scaled frames (b, t, 1, y, x) and behaviour (b, t, k) of bins (b, t), on the device."""
         frames = self.frames[bins].to(self.device).float()
-        scaled = (frames - self.scaling.frame_mean) / self.scaling.frame_sd
+        scaled = (frames - self.low[bins].to(self.device)) / self.span[bins].to(self.device)
         return scaled.unsqueeze(2), self.behavior[bins].to(self.device)
 
 
@@ -161,7 +171,7 @@ def fit(model: EncodingModel, session: xr.Dataset, splits: Splits, config: FitCo
     _check(model, session)
     lead = model.seq_len - 1 + config.predict_offset
     _check_ranges(splits, session, lead)
-    data = _data(session, fit_scaling(session, model.columns, splits), config)
+    data = _data(session, fit_scaling(session, model.columns, splits, config.scaling), config)
 
     torch.manual_seed(config.seed)
     rng = np.random.default_rng(config.seed)
@@ -184,7 +194,8 @@ def fit(model: EncodingModel, session: xr.Dataset, splits: Splits, config: FitCo
             error = data.loss(made[scored], data.target[bins[:, lead:]][scored].to(data.device))
             optimizer.zero_grad(set_to_none=True)
             (error + penalty).backward()
-            nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+            if config.clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
             optimizer.step()
             schedule.step()
             errors.append(float(error.detach()))
@@ -266,8 +277,11 @@ def _data(session: xr.Dataset, scaling: Scaling, config: FitConfig) -> _Data:
     if not counts:
         mean, sd = np.array([scaling.activity_mean, scaling.activity_sd], np.float32)
         activity = (activity - mean) / sd
+    low, span = frame_range(session, scaling)
     return _Data(
         torch.from_numpy(np.ascontiguousarray(session["frames"].values)),
+        torch.from_numpy(low)[:, None, None],
+        torch.from_numpy(span)[:, None, None],
         torch.from_numpy(scaled_behavior(session, scaling)),
         torch.from_numpy(activity),
         scaling,

@@ -7,9 +7,10 @@ import torch
 import xarray as xr
 
 from v1lib.errors import InputError
-from v1lib.features import scaled_behavior
+from v1lib.features import scaled_behavior, scaled_frames
 from v1lib.fit import Run
 from v1lib.interpret.receptive_fields import check_bins
+from v1lib.models.encoders import VisualEncoder
 
 
 def learned_shift(run: Run, session: xr.Dataset) -> xr.Dataset:
@@ -19,7 +20,8 @@ def learned_shift(run: Run, session: xr.Dataset) -> xr.Dataset:
     -------
     xarray.Dataset over time
         ``shift_x``, ``shift_y`` (px of the session's frames, right and down) and ``rotation`` (deg, from x
-        towards y): a point p of the frame goes to R(rotation)(p - c) + c + shift, c the middle of the frame.
+        towards y): a point p of the frame goes to R(rotation)(p - c) + c + shift, c the model's centre of
+        rotation (the middle of the frame, unless it was built with another).
 
     Raises
     ------
@@ -48,25 +50,26 @@ def look_inside(run: Run, session: xr.Dataset, bins: np.ndarray) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        ``frame`` and ``shifted`` (time, y, x), in standard deviations of the training frames;
+        ``frame`` and ``shifted`` (time, y, x), scaled as the model sees them;
         ``maps`` (time, channel, map_y, map_x), the first convolution after its ReLU; ``v``, ``b`` and
         ``vb`` (time, unit).
 
     Raises
     ------
     InputError
-        If the model sees nothing or reads no behaviour, the session has frames of another size, or `bins`
-        are not bins of it.
+        If the model sees nothing or reads no behaviour, its encoder does not begin with a convolution and
+        its ReLU, the session has frames of another size, or `bins` are not bins of it.
     """
     model, scaling = run.model, run.scaling
     if model.visual_encoder is None or model.behav_encoder is None:
         raise InputError("look_inside", "run", "a model with vision and behaviour", "one of them alone")
+    if not isinstance(model.visual_encoder, VisualEncoder):
+        raise InputError("look_inside", "encoder", "cnn or autoencoder", repr(model.arguments["encoder"]))
     shape = session["frames"].shape[1:]
     if shape != model.frame_shape:
         raise InputError("look_inside", "frames", f"frames of {model.frame_shape}, the model's", f"{shape}")
     bins = check_bins("look_inside", bins, session)
-    frames = torch.from_numpy(session["frames"].values[bins].astype(np.float32))
-    frames = ((frames - scaling.frame_mean) / scaling.frame_sd)[:, None]
+    frames = torch.from_numpy(scaled_frames(session, scaling, bins))[:, None]
     behavior = torch.from_numpy(scaled_behavior(session, scaling)[bins])
     with torch.no_grad():
         parts = model.parts(frames, behavior)

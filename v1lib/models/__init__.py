@@ -1,4 +1,6 @@
-"""Models of V1. One so far: :class:`~v1lib.models.encoding.EncodingModel`, the paper's."""
+"""Models of V1: :class:`~v1lib.models.encoding.EncodingModel`, with the encoders of
+:mod:`v1lib.models.encoders`; exactly as the paper has it, and with its weights, in :mod:`v1lib.models.paper`.
+"""
 
 from __future__ import annotations
 

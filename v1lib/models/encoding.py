@@ -9,7 +9,9 @@
 Architecture after Xu, Hou, Niell and Beyeler (NeurIPS 2023). Sizes are arguments whose defaults are the
 paper's; the names of the submodules are those of its published state dicts, so that those weights load
 as they are (``lstm_net`` is a GRU). Each frame passes the encoder once: the recurrence reads sliding
-windows of the fused features.
+windows of the fused features. What the paper does otherwise than one would is an argument whose default
+is the usual thing: its centre of rotation (`center`), and statistics of BatchNorm taken bin by bin
+(`normalize_by_bin`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from v1lib.errors import InputError, check_real, check_whole
+from v1lib.models.encoders import ENCODERS, Autoencoder, make_encoder
 
 OUTPUTS = ("softplus", "identity")
 
@@ -89,38 +92,6 @@ class Shifter(nn.Module):
         return (self.layers(gaze) + self.bias) * self.span
 
 
-class VisualEncoder(nn.Module):
-    """Convolutions, each with BatchNorm, ReLU and Dropout, then one linear map to the units."""
-
-    def __init__(
-        self,
-        frame_shape: tuple[int, int],
-        n_units: int,
-        channels: tuple[int, ...],
-        kernels: tuple[int, ...],
-        strides: tuple[int, ...],
-        dropout: float,
-    ):
-        super().__init__()
-        layers: list[nn.Module] = []
-        height, width = frame_shape
-        before = 1
-        for after, kernel, stride in zip(channels, kernels, strides, strict=True):
-            layers += [nn.Conv2d(before, after, kernel, stride), nn.BatchNorm2d(after), nn.ReLU()]
-            layers += [nn.Dropout(dropout)]
-            height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
-            before = after
-            if height < 1 or width < 1:
-                expected = f"kernels and strides that leave something of a frame of {frame_shape}"
-                raise InputError("EncodingModel", "kernels", expected, f"{kernels} with strides {strides}")
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * height * width, n_units))
-        self.map_shape = (before, height, width)
-
-    def forward(self, frames: Tensor) -> Tensor:
-        """Frames (n, 1, y, x) -> one number a unit (n, unit)."""
-        return self.layers(frames)
-
-
 class BehaviorEncoder(nn.Module):
     """BatchNorm and one linear map from behaviour to the units."""
 
@@ -143,21 +114,28 @@ class EncodingModel(nn.Module):
     behavior : names of the behaviour columns that the behaviour encoder reads; () for a model without
     gaze : names of the behaviour columns that the shifter reads; () for a model without shifter
     vision : False for a model that sees nothing
-    channels, kernels, strides : one entry a convolution
-    dropout : probability, after each convolution
+    encoder : what turns a frame into one number a unit, see :mod:`v1lib.models.encoders`
+    channels, kernels, strides : one entry a convolution of the ``cnn`` or ``autoencoder``; the other
+        encoders have the sizes of their sources
+    dropout : probability, after each of these convolutions
     hidden : width of the GRU
     seq_len : bins of a window; the first ``seq_len - 1`` bins of a stretch have shorter windows behind
         them (warm-up): ``forward`` fills those with zeros, and nothing fits or scores them
     output : ``softplus`` for counts, ``identity`` for fluorescence
     shifter_width, shifter_divisor : hidden width; translations reach frame size / divisor to either side
     center : (x, y) of the rotation in px; the middle of the frame if not given
+    normalize_by_bin : in training, BatchNorm compares the chunks of a batch at one bin of the chunks, bin
+        after bin, and its running statistics move once a bin (the paper's); otherwise all bins of a
+        batch at once. The rates of a model in eval mode are the same
     behavior_l1 : weight of the penalty on the mean absolute weight of the behaviour encoder
+    reconstruction : weight of the mean squared difference between the shifted frame and what the
+        ``autoencoder`` makes of it
 
     Raises
     ------
     InputError
-        For a model with no input, an unknown output, a size out of its range, or convolutions larger than
-        the frame.
+        For a model with no input, an unknown output or encoder, a size out of its range, or frames too
+        small for the encoder.
     """
 
     reads: Tensor
@@ -171,6 +149,7 @@ class EncodingModel(nn.Module):
         gaze: tuple[str, ...] = (),
         *,
         vision: bool = True,
+        encoder: str = "cnn",
         channels: tuple[int, ...] = (128, 64, 32),
         kernels: tuple[int, ...] = (7, 7, 7),
         strides: tuple[int, ...] = (2, 2, 2),
@@ -181,13 +160,17 @@ class EncodingModel(nn.Module):
         shifter_width: int = 256,
         shifter_divisor: float = 5.5,
         center: tuple[float, float] | None = None,
+        normalize_by_bin: bool = False,
         behavior_l1: float = 1.0,
+        reconstruction: float = 1.0,
     ):
         super().__init__()
         #: What this model was built with; a run keeps it, so that the model can be built again.
         self.arguments = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         if output not in OUTPUTS:
             raise InputError("EncodingModel", "output", " or ".join(OUTPUTS), repr(output))
+        if encoder not in ENCODERS:
+            raise InputError("EncodingModel", "encoder", " or ".join(ENCODERS), repr(encoder))
         if not vision and not behavior:
             raise InputError("EncodingModel", "inputs", "vision, behaviour or both", "neither")
         _check_sizes(self.arguments)
@@ -195,7 +178,8 @@ class EncodingModel(nn.Module):
         #: The columns of the behaviour that `forward` takes, in order.
         self.columns = tuple(dict.fromkeys([*behavior, *gaze]))
         self.frame_shape, self.n_units, self.seq_len = frame_shape, n_units, seq_len
-        self.output, self.center, self.behavior_l1 = output, center, behavior_l1
+        self.output, self.center, self.normalize_by_bin = output, center, normalize_by_bin
+        self.behavior_l1, self.reconstruction = behavior_l1, reconstruction
         #: Whether frames reach the rates.
         self.sees = vision
         self.register_buffer("reads", _places(behavior, self.columns), persistent=False)
@@ -203,7 +187,9 @@ class EncodingModel(nn.Module):
 
         self.shifter = Shifter(len(gaze), frame_shape, shifter_width, shifter_divisor) if gaze else None
         self.visual_encoder = (
-            VisualEncoder(frame_shape, n_units, channels, kernels, strides, dropout) if vision else None
+            make_encoder(encoder, frame_shape, n_units, channels, kernels, strides, dropout)
+            if vision
+            else None
         )
         self.behav_encoder = BehaviorEncoder(len(behavior), n_units) if behavior else None
         n_parts = 3 if vision and behavior else 1
@@ -227,13 +213,17 @@ class EncodingModel(nn.Module):
         -------
         dict of Tensor
             ``shifted`` (n, 1, y, x) and ``v`` (n, unit) where the model sees, ``b`` (n, unit) where it
-            reads behaviour, ``vb`` (n, unit) where it does both.
+            reads behaviour, ``vb`` (n, unit) where it does both; ``reconstructed`` (n, 1, y, x) where an
+            autoencoder makes the shifted frame again.
         """
         found: dict[str, Tensor] = {}
         if self.visual_encoder is not None:
             shift = self.gaze_shift(behavior)
             found["shifted"] = frames if shift is None else warp(frames, shift, self.center)
-            found["v"] = self.visual_encoder(found["shifted"])
+            if isinstance(self.visual_encoder, Autoencoder):
+                found["v"], found["reconstructed"] = self.visual_encoder.reconstruct(found["shifted"])
+            else:
+                found["v"] = self.visual_encoder(found["shifted"])
         if self.behav_encoder is not None:
             found["b"] = self.behav_encoder(behavior[:, self.reads])
         if "v" in found and "b" in found:
@@ -259,20 +249,37 @@ class EncodingModel(nn.Module):
     def rates_and_penalty(self, frames: Tensor, behavior: Tensor) -> tuple[Tensor, Tensor]:
         """What :meth:`forward` gives, and what is added to the loss of a training step, ()."""
         batch, time = behavior.shape[:2]
-        parts = self.parts(frames.flatten(0, 1), behavior.flatten(0, 1))
-        fused = torch.stack([parts[name] for name in ("v", "b", "vb") if name in parts], dim=1)
-        features = self.bn(fused).flatten(1).unflatten(0, (batch, time))
+        by_bin = self.normalize_by_bin and self.training
+        if self.training and batch * (1 if by_bin else time) < 2:
+            raise InputError("EncodingModel", "batch", "at least two bins for BatchNorm to compare", "one")
+        if by_bin:
+            made = [self._fused(frames[:, t], behavior[:, t]) for t in range(time)]
+            features = torch.stack([fused for fused, _ in made], dim=1)
+            misfit = torch.stack([error for _, error in made]).mean()
+        else:
+            fused, misfit = self._fused(frames.flatten(0, 1), behavior.flatten(0, 1))
+            features = fused.unflatten(0, (batch, time))
         padded = F.pad(features, (0, 0, self.seq_len - 1, 0))
         windows = padded.unfold(1, self.seq_len, 1).transpose(2, 3).flatten(0, 1)  # (b·t, seq_len, feature)
         _, last = self.lstm_net(windows.contiguous())
         out = self.fc(last[0]).unflatten(0, (batch, time))
         rates = F.softplus(out) if self.output == "softplus" else out
-        return rates, self._penalty().to(rates.device)
+        return rates, self._sparsity() + self.reconstruction * misfit
 
-    def _penalty(self) -> Tensor:
+    def _fused(self, frames: Tensor, behavior: Tensor) -> tuple[Tensor, Tensor]:
+        """What the recurrence reads of each bin, (n, 3·unit): all v, all b, all v·b; and the misfit, ()."""
+        parts = self.parts(frames, behavior)
+        fused = torch.stack([parts[name] for name in ("v", "b", "vb") if name in parts], dim=1)
+        misfit = behavior.new_zeros(())
+        if "reconstructed" in parts:
+            # Against the frame as it was shifted: the shifter is not paid for showing easy frames.
+            misfit = F.mse_loss(parts["reconstructed"], parts["shifted"].detach())
+        return self.bn(fused).flatten(1), misfit
+
+    def _sparsity(self) -> Tensor:
         """L1 on the behaviour weights, the paper's only regulariser besides dropout."""
         if self.behav_encoder is None:
-            return torch.zeros(())
+            return self.bn.weight.new_zeros(())
         return self.behavior_l1 * self.behav_encoder.get_parameter("layers.1.weight").abs().mean()
 
 
@@ -294,7 +301,8 @@ def _check_sizes(arguments: dict[str, Any]) -> None:
     if not arguments["shifter_divisor"] > 0:
         found = str(arguments["shifter_divisor"])
         raise InputError("EncodingModel", "shifter_divisor", "a positive number", found)
-    check_real("EncodingModel", "behavior_l1", arguments["behavior_l1"], 0, inf)
+    for name in ("behavior_l1", "reconstruction"):
+        check_real("EncodingModel", name, arguments[name], 0, inf)
 
 
 def _places(names: tuple[str, ...], columns: tuple[str, ...]) -> Tensor:
