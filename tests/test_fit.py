@@ -9,6 +9,7 @@ from planted import planted_session
 from scipy.special import gammaln
 from scipy.stats import poisson
 
+from v1lib.batches import chunks
 from v1lib.errors import InputError
 from v1lib.features import fit_scaling
 from v1lib.fit import DivergedError, FitConfig, choose_device, fit, predict
@@ -87,7 +88,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_state(planted, monkeypatch
     session, _, splits = planted
     losses = iter([1.0] * good_epochs + [float("nan")])
     monkeypatch.setattr(fit_module, "_error", lambda *rest: next(losses))
-    with pytest.raises(DivergedError, match=f"loss of epoch {good_epochs}: expected finite") as caught:
+    with pytest.raises(DivergedError, match=f"loss of epoch {good_epochs}: expected a finite") as caught:
         fit(encoding_model(session, "S", **SMALL), session, splits, FitConfig(epochs=9, device="cpu"))
     if good_epochs == 0:
         assert caught.value.run is None
@@ -124,12 +125,10 @@ def test_prediction_does_not_depend_on_how_time_is_cut(planted):
 
 def test_chunks_cover_training_bins_once_and_no_others():
     ranges = ((0, 150), (200, 231), (300, 310), (400, 402))
-    config = FitConfig(chunk_bins=16)
     lead, hit = 3, np.zeros(500, int)
     for seed in range(200):
         targets = [
-            bins[lead:][scored]
-            for bins, scored in fit_module._chunks(ranges, lead, config, np.random.default_rng(seed))
+            bins[lead:][scored] for bins, scored in chunks(ranges, lead, 16, np.random.default_rng(seed))
         ]
         once = np.concatenate(targets)
         assert np.unique(once).size == once.size
@@ -180,6 +179,10 @@ def test_counts_follow_behaviour_at_the_lag_it_was_trained_at(offset):
     assert (np.abs([r(-2), r(-1), r(1), r(2)]) < 0.2).all()
 
 
+def untimed(history):
+    return history.drop(columns=["training_seconds", "seconds"])
+
+
 def scrambled(session, bins):
     other = session.copy(deep=True)
     other["activity"].values[bins] = np.random.default_rng(1).permutation(other["activity"].values[bins]) + 1
@@ -191,7 +194,7 @@ def test_each_part_is_used_for_what_it_is_for(planted):
 
     def fitted(given):
         run = fit(encoding_model(session, "orig", **SMALL), given, splits, QUICK)
-        return run.history.drop(columns="seconds"), torch.cat([v.ravel() for v in run.model.parameters()])
+        return untimed(run.history), torch.cat([v.ravel() for v in run.model.parameters()])
 
     history, weights = fitted(session)
     untested, same = fitted(scrambled(session, splits.bins("test")))

@@ -14,7 +14,7 @@ import pytest
 import torch
 from planted import planted_session
 
-from v1lib import store
+from v1lib import fingerprint, store
 from v1lib.errors import InputError
 from v1lib.fit import FitConfig, fit, predict
 from v1lib.models import encoding_model
@@ -221,7 +221,7 @@ def test_two_processes_may_make_the_same():
 
 def test_kept_fit_fits_once(session, monkeypatch):
     splits, calls = split(session, "paper"), []
-    monkeypatch.setattr(store, "fit", lambda *rest: calls.append(rest) or fit(*rest))
+    monkeypatch.setattr(store, "fit", lambda *rest, **more: calls.append(rest) or fit(*rest, **more))
 
     def make(seed=0):
         return lambda: encoding_model(session, "orig", seed=seed, **SMALL)
@@ -242,7 +242,7 @@ def test_kept_fit_fits_once(session, monkeypatch):
 @pytest.mark.parametrize("spoil", [cut_weights, cut_record, as_a_file])
 def test_a_damaged_run_is_fitted_again(session, root, monkeypatch, spoil):
     splits, calls = split(session, "paper"), []
-    monkeypatch.setattr(store, "fit", lambda *rest: calls.append(rest) or fit(*rest))
+    monkeypatch.setattr(store, "fit", lambda *rest, **more: calls.append(rest) or fit(*rest, **more))
 
     def kept_state():
         made = store.kept_fit(lambda: encoding_model(session, "orig", **SMALL), session, splits, CONFIG)
@@ -260,9 +260,9 @@ def test_a_damaged_run_is_fitted_again(session, root, monkeypatch, spoil):
 def test_a_second_fit_starts_from_the_same_weights(session, monkeypatch):
     states, load, reads = [], store.load_run, iter([False, True])
 
-    def watched(model, *rest):
+    def watched(model, *rest, **more):
         states.append({name: value.clone() for name, value in model.state_dict().items()})
-        return fit(model, *rest)
+        return fit(model, *rest, **more)
 
     def fails_once(path):
         if not next(reads):
@@ -323,23 +323,23 @@ def test_all_of_a_session_is_in_its_hash(session):
         brighter,
         fluorescent,
     ]
-    assert len({store.session_hash(one) for one in sessions}) == len(sessions)
-    assert store.session_hash(session.copy(deep=True)) == store.session_hash(session)
+    assert len({fingerprint.session_hash(one) for one in sessions}) == len(sessions)
+    assert fingerprint.session_hash(session.copy(deep=True)) == fingerprint.session_hash(session)
 
 
 def test_the_source_hash_is_of_all_the_source(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "__file__", str(tmp_path / "store.py"))
+    monkeypatch.setattr(fingerprint, "__file__", str(tmp_path / "fingerprint.py"))
     (tmp_path / "models").mkdir()
     hashes = []
     for name, text in [("store.py", "a"), ("models/net.py", "b"), ("models/net.py", "c"), ("fit.py", "")]:
         (tmp_path / name).write_text(text)
-        hashes.append(store.source_hash.__wrapped__())
+        hashes.append(fingerprint.source_hash.__wrapped__())
     assert len(set(hashes)) == 4
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "model.py").write_text("figures")
-    assert store.source_hash.__wrapped__() == hashes[-1]
+    assert fingerprint.source_hash.__wrapped__() == hashes[-1]
 
 
 def test_the_source_hash_is_of_the_source():
-    assert store.source_hash() == store.source_hash.__wrapped__()
-    assert len(store.source_hash()) == 64
+    assert fingerprint.source_hash() == fingerprint.source_hash.__wrapped__()
+    assert len(fingerprint.source_hash()) == 64
