@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import sys
 import time
 from dataclasses import replace
 
@@ -237,6 +238,65 @@ def test_kept_fit_fits_once(session, monkeypatch):
     store.kept_fit(make(), other, splits, CONFIG)
     store.kept_fit(make(), session, split(session, "paper", n_segments=5), CONFIG)
     assert len(calls) == 5
+
+
+def test_a_stopped_kept_fit_goes_on(session, root, monkeypatch):
+    splits, config = split(session, "paper"), replace(CONFIG, epochs=4)
+    module, calls = sys.modules["v1lib.fit"], []
+    error = module._error
+
+    def interrupted(*rest):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return error(*rest)
+
+    def kept_run(seed=0):
+        return store.kept_fit(
+            lambda: encoding_model(session, "orig", seed=seed, **SMALL), session, splits, config
+        )
+
+    monkeypatch.setattr(module, "_error", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        kept_run()
+    assert len(list((root / "unfinished").iterdir())) == 1 and list((root / "runs").iterdir()) == []
+    kept_run(seed=1)  # another fit neither uses nor removes it
+    (state,) = (root / "unfinished").iterdir()
+    calls[:] = [1] * 3
+    resumed = kept_run()
+    assert len(calls) == 3 + 2  # the third epoch once more, and the fourth
+    assert list((root / "unfinished").iterdir()) == []
+    whole = fit(encoding_model(session, "orig", **SMALL), session, splits, config)
+    expected = whole.model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in resumed.model.state_dict().items())
+
+    # A state that a process killed between the two renames has left goes with the next look at the run.
+    calls.clear()
+    state.write_bytes(b"left")
+    kept_run()
+    assert not calls and not state.exists()
+
+
+def test_a_damaged_state_of_a_kept_fit_is_refused(session, root, monkeypatch):
+    def make():
+        return encoding_model(session, "orig", **SMALL)
+
+    splits = split(session, "paper")
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+
+        def interrupted(*rest):
+            raise KeyboardInterrupt
+
+        patched.setattr(store, "save_run", interrupted)
+        store.kept_fit(make, session, splits, CONFIG)
+    (state,) = (root / "unfinished").iterdir()
+    data = state.read_bytes()
+    state.write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match=rf"{state.name}: file: .*delete it to start again"):
+        store.kept_fit(make, session, splits, CONFIG)
+    assert state.exists()
+    state.unlink()
+    store.kept_fit(make, session, splits, CONFIG)
 
 
 @pytest.mark.parametrize("spoil", [cut_weights, cut_record, as_a_file])

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from v1lib.errors import InputError
@@ -84,8 +84,9 @@ def save_training(now: Training, key: dict[str, Any], path: str | Path) -> None:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            save_file(tensors, beside, {"record": text, "sha256": _digest(text, tensors)})
-            with open(beside, "rb+") as file:
+            with open(beside, "wb") as file:
+                file.write(save(tensors, {"record": text, "sha256": _digest(text, tensors)}))
+                file.flush()
                 os.fsync(file.fileno())  # or a power cut may leave the new name on an empty file
             os.replace(beside, path)
         finally:
