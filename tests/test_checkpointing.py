@@ -261,6 +261,14 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_state(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_state_that_another_process_has_done_with_is_let_go(tmp_path, monkeypatch):
+    # Two notebooks fit the same; one ends, and removes the state, while the other writes it.
+    path = tmp_path / "states" / "state"
+    monkeypatch.setattr(os, "fsync", lambda number: forget_training(path))
+    save_training(a_training(), {}, path)
+    assert list(path.parent.iterdir()) == []
+
+
 SCRIPT = """
 import sys
 tests, state, out = sys.argv[1:]

@@ -13,7 +13,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,9 @@ def save_training(now: Training, key: dict[str, Any], path: str | Path) -> None:
                 file.write(save(tensors, {"record": text, "sha256": _digest(text, tensors)}))
                 file.flush()
                 os.fsync(file.fileno())  # or a power cut may leave the new name on an empty file
-            os.replace(beside, path)
+            # Gone only if another process has ended the same fit and removed all that belongs to its state.
+            with suppress(FileNotFoundError):
+                os.replace(beside, path)
         finally:
             beside.unlink(missing_ok=True)
 

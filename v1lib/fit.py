@@ -271,10 +271,8 @@ def _train(
                 }
             )
             if not math.isfinite(validation):
-                epoch = now.rows[-1]["epoch"]
-                raise DivergedError(
-                    "fit", f"validation loss of epoch {epoch}", "a finite number", f"{validation}"
-                )
+                place = f"validation loss of epoch {len(now.rows) - 1}"
+                raise DivergedError("fit", place, "a finite number", str(validation))
             now.since += 1
             if validation < now.best:
                 now.best, now.since = validation, 0

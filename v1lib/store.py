@@ -254,11 +254,15 @@ def kept_fit(
     key = fit_key(model, session, splits, config)
     unfinished = _place("unfinished", key, ".safetensors")
 
-    def make(path: Path) -> None:
-        # A copy, because what is fitted twice must start from the same weights.
-        save_run(fit(copy.deepcopy(model), session, splits, config, resume=unfinished), path)
+    def find() -> Path:
+        place = _place("runs", key)
+        if not place.exists():
+            # A copy, because what is fitted twice must start from the same weights.
+            made = fit(copy.deepcopy(model), session, splits, config, resume=unfinished)
+            kept("runs", key, lambda path: save_run(made, path))
+        return place
 
-    run = _read_or_made_again(lambda: kept("runs", key, make), load_run)
+    run = _read_or_made_again(find, load_run)
     forget_training(unfinished)
     return run
 
