@@ -22,7 +22,7 @@ from v1lib.models import encoding_model
 from v1lib.splits import split
 
 SMALL = dict(channels=(4,), kernels=(5,), strides=(3,), hidden=8, shifter_width=8, seq_len=2)
-CONFIG = FitConfig(epochs=1, device="cpu")
+CONFIG = FitConfig(epochs=1, clip_norm=None, ema=0.5, device="cpu")
 
 
 @pytest.fixture(autouse=True)
