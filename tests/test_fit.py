@@ -1,7 +1,9 @@
 """The loop learns what was planted, repeats itself, keeps the best epoch, and refuses what it cannot fit."""
 
 import math
+import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +11,13 @@ import torch
 from planted import planted_session
 from scipy.special import gammaln
 from scipy.stats import poisson
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from v1lib.batches import batches, chunks
 from v1lib.errors import InputError
 from v1lib.features import fit_scaling
-from v1lib.fit import DivergedError, FitConfig, choose_device, fit, predict
+from v1lib.fingerprint import source_hash
+from v1lib.fit import DivergedError, FitConfig, MemoryShortError, choose_device, fit, predict
 from v1lib.models import encoding_model
 from v1lib.score import pearson
 from v1lib.session import stretch_ranges
@@ -88,7 +93,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_state(planted, monkeypatch
     session, _, splits = planted
     losses = iter([1.0] * good_epochs + [float("nan")])
     monkeypatch.setattr(fit_module, "_error", lambda *rest: next(losses))
-    with pytest.raises(DivergedError, match=f"loss of epoch {good_epochs}: expected finite") as caught:
+    with pytest.raises(DivergedError, match=f"loss of epoch {good_epochs}: expected a finite") as caught:
         fit(encoding_model(session, "S", **SMALL), session, splits, FitConfig(epochs=9, device="cpu"))
     if good_epochs == 0:
         assert caught.value.run is None
@@ -125,12 +130,10 @@ def test_prediction_does_not_depend_on_how_time_is_cut(planted):
 
 def test_chunks_cover_training_bins_once_and_no_others():
     ranges = ((0, 150), (200, 231), (300, 310), (400, 402))
-    config = FitConfig(chunk_bins=16)
     lead, hit = 3, np.zeros(500, int)
     for seed in range(200):
         targets = [
-            bins[lead:][scored]
-            for bins, scored in fit_module._chunks(ranges, lead, config, np.random.default_rng(seed))
+            bins[lead:][scored] for bins, scored in chunks(ranges, lead, 16, np.random.default_rng(seed))
         ]
         once = np.concatenate(targets)
         assert np.unique(once).size == once.size
@@ -181,6 +184,10 @@ def test_counts_follow_behaviour_at_the_lag_it_was_trained_at(offset):
     assert (np.abs([r(-2), r(-1), r(1), r(2)]) < 0.2).all()
 
 
+def untimed(history):
+    return history.drop(columns=["training_seconds", "seconds"])
+
+
 def scrambled(session, bins):
     other = session.copy(deep=True)
     other["activity"].values[bins] = np.random.default_rng(1).permutation(other["activity"].values[bins]) + 1
@@ -192,7 +199,7 @@ def test_each_part_is_used_for_what_it_is_for(planted):
 
     def fitted(given):
         run = fit(encoding_model(session, "orig", **SMALL), given, splits, QUICK)
-        return run.history.drop(columns="seconds"), torch.cat([v.ravel() for v in run.model.parameters()])
+        return untimed(run.history), torch.cat([v.ravel() for v in run.model.parameters()])
 
     history, weights = fitted(session)
     untested, same = fitted(scrambled(session, splits.bins("test")))
@@ -279,6 +286,294 @@ def test_provenance_tells_what_was_filled():
     assert run.provenance["animal"] == "planted" and run.provenance["seconds"] > 0
 
 
+def whole_average(weights, decay):
+    """The weights of all steps, those of n steps ago decay**n times as much as the last."""
+    share = decay ** np.arange(len(weights))[::-1]
+    stacked = np.stack([np.concatenate([value.ravel() for value in one]) for one in weights]).astype(float)
+    return share @ stacked / share.sum()
+
+
+def test_the_average_of_the_weights_is_what_is_validated_and_kept(planted, monkeypatch):
+    session, _, splits = planted
+    weights, buffers, step = [], [], fit_module._step
+
+    def watched(now, *rest):
+        made = step(now, *rest)
+        weights.append([value.detach().numpy().copy() for value in now.model.parameters()])
+        buffers.append([value.clone() for value in now.model.buffers()])
+        return made
+
+    monkeypatch.setattr(fit_module, "_step", watched)
+    config = FitConfig(epochs=1, learning_rate=1e-2, ema=0.7, device="cpu")
+    run = fit(encoding_model(session, "orig", **SMALL), session, splits, config)
+    kept = np.concatenate([value.detach().numpy().ravel() for value in run.model.parameters()])
+    # float32 sums of ten steps or fewer
+    np.testing.assert_allclose(kept, whole_average(weights, 0.7), rtol=1e-5, atol=1e-6)
+    last = np.concatenate([value.ravel() for value in weights[-1]])
+    assert np.abs(kept - last).max() > 1e-3  # a tenth of the learning rate
+    assert all(torch.equal(a, b) for a, b in zip(run.model.buffers(), buffers[-1], strict=True))
+    lead = run.model.seq_len - 1
+    data = fit_module._data(session, run.scaling, config)
+    assert fit_module._error(run.model, data, splits.validation, lead) == run.history["validation_loss"][0]
+
+
+def test_training_itself_does_not_see_the_average(planted):
+    session, _, splits = planted
+    first, second = (
+        fit(encoding_model(session, "orig", **SMALL), session, splits, replace(QUICK, ema=ema)).history
+        for ema in (0.0, 0.9)
+    )
+    assert first["train_loss"].equals(second["train_loss"])
+    assert (first["validation_loss"] != second["validation_loss"]).all()
+
+
+def test_without_a_limit_the_gradient_is_not_clipped(planted):
+    parameters = [after_one_step(planted, clip_norm=norm)[1] for norm in (None, 1e9, 1e-3)]
+    free, wide, narrow = [torch.cat([v.detach().ravel() for v in one.values()]) for one in parameters]
+    assert torch.equal(free, wide) and not torch.equal(free, narrow)
+
+
+def test_the_history_tells_the_norm_before_clipping(planted):
+    session, _, splits = planted
+    config = FitConfig(epochs=1, batch_chunks=1000, clip_norm=1e-3, device="cpu")
+    run = fit(encoding_model(session, "orig", **SMALL), session, splits, config)
+    model = encoding_model(session, "orig", **SMALL).train()
+    data = fit_module._data(session, run.scaling, config)
+    lead = model.seq_len - 1
+    ((bins, scored),) = batches(splits.train, lead, 64, 1000, np.random.default_rng(0))
+    rates, penalty = model.rates_and_penalty(*data.inputs(bins))
+    (data.loss(rates[:, lead:][scored], data.target[bins[:, lead:]][scored]) + penalty).backward()
+    squares = sum(float(value.grad.double().square().sum()) for value in model.parameters())
+    assert run.history["grad_norm"][0] == pytest.approx(np.sqrt(squares), rel=1e-5)
+    assert run.history["targets"][0] == int(scored.sum())
+
+
+def spoil_step(monkeypatch, model, number, spoil):
+    """Change what the model gives in the training step of that number."""
+    calls, given = [], model.rates_and_penalty
+
+    def spoilt(frames, behavior):
+        rates, penalty = given(frames, behavior)
+        if not torch.is_grad_enabled():
+            return rates, penalty
+        calls.append(1)
+        return spoil(rates, penalty) if len(calls) == number + 1 else (rates, penalty)
+
+    monkeypatch.setattr(model, "rates_and_penalty", spoilt)
+
+
+def no_number(rates, penalty):
+    return rates * torch.nan, penalty
+
+
+def no_slope(rates, penalty):
+    # Its value is 0, its slope there infinity times 0.
+    return rates, penalty + torch.sqrt(0 * rates.sum())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"), [(no_number, "loss in step"), (no_slope, "norm of the gradient in step")]
+)
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_bad_step_is_not_taken(planted, monkeypatch, spoil, words, epoch):
+    session, _, splits = planted
+    good = fit(encoding_model(session, "orig", **SMALL), session, splits, replace(QUICK, epochs=1))
+    steps = len(list(batches(splits.train, 1, 64, 4, np.random.default_rng(0))))
+    number = epoch * steps + steps // 2
+    model = encoding_model(session, "orig", **SMALL)
+    spoil_step(monkeypatch, model, number, spoil)
+    with pytest.raises(DivergedError, match=f"{words} {number}, epoch {epoch}: expected a finite") as caught:
+        fit(model, session, splits, QUICK)
+    assert all(torch.isfinite(value).all() for value in model.parameters())
+    run = caught.value.run
+    if epoch == 0:
+        assert run is None
+    else:
+        state, expected = run.model.state_dict(), good.model.state_dict()
+        assert all(torch.equal(state[name], expected[name]) for name in expected)
+        assert len(run.history) == 1
+
+
+def raising(error):
+    def spoil(*rest):
+        raise error
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda *rest: torch.empty(2**50), "can't allocate memory"),  # a petabyte or so
+        (lambda *rest: np.empty(2**60, np.uint8), "Unable to allocate"),
+        (raising(MemoryError()), "MemoryError"),
+        (
+            raising(torch.OutOfMemoryError("CUDA out of memory. Tried 2.00 GiB.\nSee also")),
+            "CUDA out of memory",
+        ),
+        (raising(RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)")), "MPS backend"),
+    ],
+)
+def test_too_little_memory_says_what_to_lower(planted, monkeypatch, spoil, reason):
+    session, _, splits = planted
+    model = encoding_model(session, "orig", **SMALL)
+    steps = len(list(batches(splits.train, 1, 32, 5, np.random.default_rng(0))))
+    spoil_step(monkeypatch, model, steps, spoil)
+    with pytest.raises(MemoryShortError) as caught:
+        fit(model, session, splits, replace(QUICK, chunk_bins=32, batch_chunks=5))
+    said = str(caught.value)
+    assert "lower batch_chunks, chunk_bins or the size of the session's frames" in said
+    assert "cpu for batch_chunks=5, chunk_bins=32 and frames of 12 x 16 px" in said
+    assert reason in said and "\n" not in said
+    assert len(caught.value.run.history) == 1  # the epoch before
+
+
+def test_other_errors_of_torch_are_left_as_they_are(planted, monkeypatch):
+    session, _, splits = planted
+    model = encoding_model(session, "orig", **SMALL)
+    spoil_step(monkeypatch, model, 0, raising(RuntimeError("shapes cannot be multiplied")))
+    with pytest.raises(RuntimeError, match=r"^shapes cannot be multiplied$"):
+        fit(model, session, splits, QUICK)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_frame_that_is_no_picture_is_found(planted, value):
+    session, _, splits = planted
+    run = fit(encoding_model(session, "S", **SMALL), session, splits, replace(QUICK, epochs=1))
+    spoilt = session.assign(frames=session["frames"].astype(np.float32))
+    spoilt["frames"].values[[321, 700], 3, 4] = value
+    for attempt in (
+        lambda: fit(encoding_model(session, "S", **SMALL), spoilt, splits, QUICK),
+        lambda: predict(run, spoilt),
+    ):
+        with pytest.raises(InputError, match=r"session: frames: expected finite .* in bin 321"):
+            attempt()
+
+
+def test_a_pixel_that_never_changes_does_no_harm(planted):
+    session, _, splits = planted
+    stuck = session.copy(deep=True)
+    stuck["frames"].values[:, 3, 4] = 255
+    run = fit(encoding_model(session, "orig", **SMALL), stuck, splits, QUICK)
+    assert np.isfinite(run.history.values).all()
+    assert all(torch.isfinite(value).all() for value in run.model.state_dict().values())
+
+
+def test_a_unit_without_spikes_in_training_is_named(planted):
+    session, _, splits = planted
+    silent = session.copy(deep=True)
+    silent["activity"].values[splits.bins("train"), 1] = 0
+    with pytest.raises(InputError, match=r"unit u01: .* found no spike"):
+        fit(encoding_model(session, "orig", **SMALL), silent, splits, QUICK)
+
+
+def test_bins_that_no_window_reaches_are_counted():
+    session, _ = planted_session(603, 2)
+    session["stretch"].values[600:] = 1
+    # A window of 2 bins and a target one bin later: 3 bins, of which 2 come before the target.
+    train, validation = ((0, 150), (152, 154), (156, 157), (158, 161)), ((170, 260), (262, 263))
+    test = ((270, 272), (274, 400), (601, 602))
+    config = replace(QUICK, epochs=1, predict_offset=2)
+    run = fit(
+        encoding_model(session, "orig", **SMALL), session, Splits(train, validation, test, "by hand"), config
+    )
+    found = {part: run.provenance[f"{part}_bins_left_out"] for part in ("train", "validation", "test")}
+    assert found == {"train": 2 + 1 + 3, "validation": 1, "test": 1}
+    assert np.isnan(predict(run, session).values[run.splits.bins("test")]).all(axis=1).sum() == found["test"]
+    assert run.history["targets"].tolist() == [128]  # two whole chunks of the one range that is long enough
+
+
+def test_provenance_tells_what_made_it(planted):
+    session, _, splits = planted
+    run = fit(encoding_model(session, "orig", **SMALL), session, splits, QUICK)
+    told = run.provenance
+    assert told["v1lib_source"] == source_hash() and told["torch"] == torch.__version__
+    assert told["device"] == "cpu" and told["threads"] == 1
+    assert told["parameters"] == sum(value.numel() for value in run.model.parameters())
+    history = run.history
+    assert told["seconds"] == pytest.approx(history["seconds"].sum())
+    rate = history["targets"].sum() / history["training_seconds"].sum()
+    assert told["targets_per_second"] == pytest.approx(rate)
+    assert (history["training_seconds"] < history["seconds"]).all()
+
+
+class NoDoubles(TorchDispatchMode):
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        for value in made if isinstance(made, (tuple, list)) else (made,):
+            assert not isinstance(value, torch.Tensor) or value.dtype != torch.float64, function
+        return made
+
+
+@pytest.mark.parametrize("kind", ["spike_count", "fluorescence"])
+def test_nothing_is_computed_in_double_precision(kind):
+    # Apple's devices cannot.
+    session, _ = planted_session(600, 2, kind=kind)
+    with NoDoubles():
+        model = encoding_model(session, "all_prod", **SMALL)
+        config = replace(QUICK, ema=0.5, schedule="one_cycle")
+        predict(fit(model, session, split(session, "paper"), config), session)
+
+
+def test_a_terminal_is_told_the_time_left_and_the_loss(planted, monkeypatch, capsys):
+    session, _, splits = planted
+    fit(encoding_model(session, "orig", **SMALL), session, splits, QUICK)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(fit_module, "_quiet", lambda: False)
+    run = fit(encoding_model(session, "orig", **SMALL), session, splits, QUICK)
+    shown = capsys.readouterr().err
+    assert re.search(r"\d\d:\d\d<\d\d:\d\d", shown)
+    assert f"epoch=2, validation={run.history['validation_loss'][1]:.4f}" in shown
+
+
+class OneRate(torch.nn.Module):
+    """The smallest thing that keeps the contract: one rate a unit, whatever is seen."""
+
+    columns, seq_len, output, sees, arguments = (), 1, "softplus", False, {}
+
+    def __init__(self, n_units):
+        super().__init__()
+        self.n_units, self.frame_shape = n_units, (12, 16)
+        self.log_rate = torch.nn.Parameter(torch.zeros(n_units))
+
+    def forward(self, frames, behavior):
+        return self.rates_and_penalty(frames, behavior)[0]
+
+    def rates_and_penalty(self, frames, behavior):
+        return self.log_rate.exp().expand(*behavior.shape[:2], -1), torch.zeros(())
+
+
+def test_any_model_that_keeps_the_contract_is_fitted(planted):
+    session = planted[0].copy(deep=True)
+    rates = np.array([2.0, 4.0, 8.0])
+    session["activity"].values[:] = np.random.default_rng(0).poisson(rates, (1500, 3))
+    splits = Splits(((0, 800),), ((800, 1400),), ((1400, 1500),), "by hand")
+    config = FitConfig(epochs=60, patience=60, learning_rate=0.05, schedule="one_cycle", device="cpu")
+    run = fit(OneRate(3), session, splits, config)
+    # The mean of 800 counts of 2 has a standard error of 2.5 %.
+    np.testing.assert_allclose(run.model.log_rate.detach().exp(), rates, rtol=0.1)
+    wrong = OneRate(3)
+    wrong.output = "identity"
+    with pytest.raises(InputError, match="OneRate: output"):
+        fit(wrong, session, splits, config)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_session_kept_on_the_device_gives_the_same_batches(planted, monkeypatch):
+    session, _, splits = planted
+    model = encoding_model(session, "orig", **SMALL)
+    data = fit_module._data(
+        session, fit_scaling(session, model.columns, splits), replace(QUICK, device="cuda")
+    )
+    near = fit_module._near(data)
+    monkeypatch.setattr(fit_module, "RESIDENT_SHARE", 0.0)
+    far = fit_module._near(data)
+    assert near.frames.is_cuda and not far.frames.is_cuda
+    bins = torch.arange(100).reshape(2, 50)
+    for one, other in zip(near.inputs(bins), far.inputs(bins), strict=True):
+        assert one.is_cuda and torch.equal(one, other)
+
+
 def test_refusals(planted):
     session, _, splits = planted
     model = encoding_model(session, "orig", **SMALL)
@@ -327,7 +622,8 @@ def test_splits_that_do_not_fit_the_session(parts, words):
         "predict_offset": (-1, 1.5),
         "seed": (-1, 0.5),
         "learning_rate": (float("nan"), float("inf"), 0, -1, "x"),
-        "clip_norm": (0, -1.0, math.inf),
+        "clip_norm": (0, -1.0, math.inf, "none"),
+        "ema": (-0.1, 1, 1.5, True, None),
         "scaling": ("standard", None),
         "weight_decay": (-1, None),
         "schedule": ("linear", None),

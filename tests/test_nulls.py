@@ -19,7 +19,7 @@ SMALL = dict(channels=(4,), kernels=(5,), strides=(3,), hidden=8, shifter_width=
 
 def fitted(n_units):
     session, truth = planted_session(9000, n_units, (8, 10), rate=1.0)
-    config = FitConfig(epochs=1, device="cpu")
+    config = FitConfig(epochs=1, predict_offset=1, device="cpu")
     return session, truth, fit(encoding_model(session, "S", **SMALL), session, split(session), config)
 
 

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import sys
 import time
 from dataclasses import replace
 
@@ -14,14 +15,14 @@ import pytest
 import torch
 from planted import planted_session
 
-from v1lib import store
+from v1lib import fingerprint, store
 from v1lib.errors import InputError
 from v1lib.fit import FitConfig, fit, predict
 from v1lib.models import encoding_model
 from v1lib.splits import split
 
 SMALL = dict(channels=(4,), kernels=(5,), strides=(3,), hidden=8, shifter_width=8, seq_len=2)
-CONFIG = FitConfig(epochs=1, device="cpu")
+CONFIG = FitConfig(epochs=1, clip_norm=None, ema=0.5, device="cpu")
 
 
 @pytest.fixture(autouse=True)
@@ -221,7 +222,7 @@ def test_two_processes_may_make_the_same():
 
 def test_kept_fit_fits_once(session, monkeypatch):
     splits, calls = split(session, "paper"), []
-    monkeypatch.setattr(store, "fit", lambda *rest: calls.append(rest) or fit(*rest))
+    monkeypatch.setattr(store, "fit", lambda *rest, **more: calls.append(rest) or fit(*rest, **more))
 
     def make(seed=0):
         return lambda: encoding_model(session, "orig", seed=seed, **SMALL)
@@ -239,10 +240,69 @@ def test_kept_fit_fits_once(session, monkeypatch):
     assert len(calls) == 5
 
 
+def test_a_stopped_kept_fit_goes_on(session, root, monkeypatch):
+    splits, config = split(session, "paper"), replace(CONFIG, epochs=4)
+    module, calls = sys.modules["v1lib.fit"], []
+    error = module._error
+
+    def interrupted(*rest):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return error(*rest)
+
+    def kept_run(seed=0):
+        return store.kept_fit(
+            lambda: encoding_model(session, "orig", seed=seed, **SMALL), session, splits, config
+        )
+
+    monkeypatch.setattr(module, "_error", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        kept_run()
+    assert [folder.name for folder in root.iterdir()] == ["unfinished"]
+    kept_run(seed=1)  # another fit neither uses nor removes it
+    (state,) = (root / "unfinished").iterdir()
+    calls[:] = [1] * 3
+    resumed = kept_run()
+    assert len(calls) == 3 + 2  # the third epoch once more, and the fourth
+    assert list((root / "unfinished").iterdir()) == []
+    whole = fit(encoding_model(session, "orig", **SMALL), session, splits, config)
+    expected = whole.model.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in resumed.model.state_dict().items())
+
+    # A state that a process killed between the two renames has left goes with the next look at the run.
+    calls.clear()
+    state.write_bytes(b"left")
+    kept_run()
+    assert not calls and not state.exists()
+
+
+def test_a_damaged_state_of_a_kept_fit_is_refused(session, root, monkeypatch):
+    def make():
+        return encoding_model(session, "orig", **SMALL)
+
+    splits = split(session, "paper")
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+
+        def interrupted(*rest):
+            raise KeyboardInterrupt
+
+        patched.setattr(store, "save_run", interrupted)
+        store.kept_fit(make, session, splits, CONFIG)
+    (state,) = (root / "unfinished").iterdir()
+    data = state.read_bytes()
+    state.write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match=rf"{state.name}: file: .*delete it to start again"):
+        store.kept_fit(make, session, splits, CONFIG)
+    assert state.exists()
+    state.unlink()
+    store.kept_fit(make, session, splits, CONFIG)
+
+
 @pytest.mark.parametrize("spoil", [cut_weights, cut_record, as_a_file])
 def test_a_damaged_run_is_fitted_again(session, root, monkeypatch, spoil):
     splits, calls = split(session, "paper"), []
-    monkeypatch.setattr(store, "fit", lambda *rest: calls.append(rest) or fit(*rest))
+    monkeypatch.setattr(store, "fit", lambda *rest, **more: calls.append(rest) or fit(*rest, **more))
 
     def kept_state():
         made = store.kept_fit(lambda: encoding_model(session, "orig", **SMALL), session, splits, CONFIG)
@@ -260,9 +320,9 @@ def test_a_damaged_run_is_fitted_again(session, root, monkeypatch, spoil):
 def test_a_second_fit_starts_from_the_same_weights(session, monkeypatch):
     states, load, reads = [], store.load_run, iter([False, True])
 
-    def watched(model, *rest):
+    def watched(model, *rest, **more):
         states.append({name: value.clone() for name, value in model.state_dict().items()})
-        return fit(model, *rest)
+        return fit(model, *rest, **more)
 
     def fails_once(path):
         if not next(reads):
@@ -323,23 +383,23 @@ def test_all_of_a_session_is_in_its_hash(session):
         brighter,
         fluorescent,
     ]
-    assert len({store.session_hash(one) for one in sessions}) == len(sessions)
-    assert store.session_hash(session.copy(deep=True)) == store.session_hash(session)
+    assert len({fingerprint.session_hash(one) for one in sessions}) == len(sessions)
+    assert fingerprint.session_hash(session.copy(deep=True)) == fingerprint.session_hash(session)
 
 
 def test_the_source_hash_is_of_all_the_source(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "__file__", str(tmp_path / "store.py"))
+    monkeypatch.setattr(fingerprint, "__file__", str(tmp_path / "fingerprint.py"))
     (tmp_path / "models").mkdir()
     hashes = []
     for name, text in [("store.py", "a"), ("models/net.py", "b"), ("models/net.py", "c"), ("fit.py", "")]:
         (tmp_path / name).write_text(text)
-        hashes.append(store.source_hash.__wrapped__())
+        hashes.append(fingerprint.source_hash.__wrapped__())
     assert len(set(hashes)) == 4
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "model.py").write_text("figures")
-    assert store.source_hash.__wrapped__() == hashes[-1]
+    assert fingerprint.source_hash.__wrapped__() == hashes[-1]
 
 
 def test_the_source_hash_is_of_the_source():
-    assert store.source_hash() == store.source_hash.__wrapped__()
-    assert len(store.source_hash()) == 64
+    assert fingerprint.source_hash() == fingerprint.source_hash.__wrapped__()
+    assert len(fingerprint.source_hash()) == 64

@@ -8,8 +8,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,14 +22,20 @@ import xarray as xr
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from v1lib.batches import batches, bins_left_out, check_ranges
+from v1lib.checkpointing import Training, own_generators, restore_training, save_training
 from v1lib.errors import InputError, check_whole
 from v1lib.features import Scaling, check_scaling, fit_scaling, frame_range, scaled_behavior
-from v1lib.fingerprint import bins_and_units
-from v1lib.models.encoding import EncodingModel
+from v1lib.fingerprint import bins_and_units, fit_key, source_hash
 from v1lib.session import stretch_ranges
-from v1lib.splits import PARTS, Ranges, Splits
+from v1lib.splits import Ranges, Splits
 
 SCHEDULES = ("constant", "one_cycle")
+#: On CUDA the session lies on the device if it takes no more than this share of the free memory there.
+RESIDENT_SHARE = 0.5
+#: Any class of :data:`v1lib.models.MODELS`: an ``nn.Module`` with ``columns``, ``seq_len``, ``n_units``,
+#: ``output``, ``frame_shape``, ``sees``, ``arguments``, ``forward`` and ``rates_and_penalty``.
+Model = Any
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,9 @@ class FitConfig:
     schedule : ``constant``, or ``one_cycle`` (up to `learning_rate` in the first quarter, then down to 0)
     chunk_bins, batch_chunks : a batch is so many contiguous chunks of so many bins (4 x 64 = 256 targets)
     clip_norm : largest norm of the gradient; None for no limit, as in the paper
+    ema : decay a step of an exponential moving average of the weights, below 1; 0 for none. The average is
+        what is validated and kept. Its weights sum to 1 from the first step on, so the untrained weights
+        are not in it; buffers, such as the statistics of BatchNorm, are the model's
     scaling : ``training`` or ``paper``, see :mod:`v1lib.features`
     predict_offset : the output at bin t, which has seen bins up to t, is the rate of bin t + predict_offset
         (the paper's is 1: it never sees the bin that it predicts)
@@ -61,6 +72,7 @@ class FitConfig:
     chunk_bins: int = 64
     batch_chunks: int = 4
     clip_norm: float | None = 5.0
+    ema: float = 0.0
     scaling: str = "training"
     predict_offset: int = 0
     seed: int = 0
@@ -75,7 +87,10 @@ class FitConfig:
         if self.clip_norm is not None:
             _check_amount("clip_norm", self.clip_norm, zero=False)
         check_scaling("FitConfig", "scaling", self.scaling)
-        _check_amount("weight_decay", self.weight_decay, zero=True)
+        for name in ("weight_decay", "ema"):
+            _check_amount(name, getattr(self, name), zero=True)
+        if self.ema >= 1:
+            raise InputError("FitConfig", "ema", "a number below 1", repr(self.ema))
         if self.schedule not in SCHEDULES:
             raise InputError("FitConfig", "schedule", " or ".join(SCHEDULES), repr(self.schedule))
         if not isinstance(self.device, str):
@@ -100,11 +115,12 @@ PAPER_FIT = FitConfig(chunk_bins=1, batch_chunks=256, clip_norm=None, scaling="p
 class Run:
     """A trained model and all that is needed to use it or to say where it comes from.
 
-    ``history`` has one row an epoch (train and validation loss per bin and unit, learning rate, seconds);
-    ``provenance`` is a flat dict of strings and numbers.
+    ``history`` has one row an epoch: train and validation loss per bin and unit, the learning rate after it,
+    the mean norm of the gradient before it is clipped, bins trained on, seconds of the training part of the
+    epoch and of all of it. ``provenance`` is a flat dict of strings and numbers.
     """
 
-    model: EncodingModel
+    model: Model
     config: FitConfig
     splits: Splits
     scaling: Scaling
@@ -132,10 +148,18 @@ class _Data(NamedTuple):
         return scaled.unsqueeze(2), self.behavior[bins].to(self.device)
 
 
-class DivergedError(InputError):
-    """The loss became NaN or infinite; :attr:`run` is the last good state, None if there was none."""
+class StoppedError(InputError):
+    """A fit that cannot go on; :attr:`run` holds its best epoch so far, None if there was none."""
 
     run: Run | None = None
+
+
+class DivergedError(StoppedError):
+    """The loss or its gradient became NaN or infinite."""
+
+
+class MemoryShortError(StoppedError):
+    """The memory of the machine or of the device did not suffice."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -151,89 +175,159 @@ def choose_device(name: str = "auto") -> torch.device:
         raise InputError("FitConfig", "device", "a device of this machine", f"{name!r} ({reason})") from error
 
 
-def fit(model: EncodingModel, session: xr.Dataset, splits: Splits, config: FitConfig) -> Run:
+def fit(
+    model: Model,
+    session: xr.Dataset,
+    splits: Splits,
+    config: FitConfig,
+    *,
+    resume: str | Path | None = None,
+) -> Run:
     """Train `model` on the train part, choose the epoch by the validation part.
 
     Counts are fitted by the Poisson likelihood, fluorescence (standardised with the training part's
     figures) by squared error. The model is trained in place and comes back in the run with the weights
-    of its best epoch, in eval mode, on the CPU. With the same seed, machine and number of threads the
-    CPU gives the same weights.
+    of its best epoch, in eval mode, on the CPU.
+
+    With the same seed, machine and number of threads the CPU gives the same weights to the bit. On CUDA the
+    batches and the masks of dropout are the same ones, but convolutions and the warp of frames add their
+    gradients in no fixed order, so that weights agree only as far as rounding lets them. The caller's own
+    random numbers go on as if nothing had been fitted.
+
+    Parameters
+    ----------
+    model : one of :data:`v1lib.models.MODELS`
+        Untrained.
+    session : xarray.Dataset
+    splits : Splits
+    config : FitConfig
+    resume : str or Path, optional
+        File that holds the state after the last whole epoch. If it is there, the fit goes on from it and
+        ends as if it had not been stopped; it stays until the caller removes it with
+        :func:`v1lib.checkpointing.forget_training`.
 
     Raises
     ------
     InputError
-        If session and model do not match, a unit or the frames do not vary in training, a part of the
-        splits is empty, shares bins with another or lies outside the session's stretches, or no range of
-        the train or validation part is as long as a window.
+        If session and model do not match, a frame is not finite, a unit or the frames do not vary in
+        training, a part of the splits is empty, shares bins with another or lies outside the session's
+        stretches, no range of the train or validation part is as long as a window, or the state in `resume`
+        is damaged or of another fit (other arguments, weights, source, torch, device or threads).
     DivergedError
-        If the loss is no longer a number; carries the last good state.
+        If the loss or its gradient is no longer a number; found before the step that it would spoil, and
+        carries the best epoch.
+    MemoryShortError
+        If there is not enough memory; carries the best epoch.
     """
     _check(model, session)
     lead = model.seq_len - 1 + config.predict_offset
-    _check_ranges(splits, session, lead)
+    check_ranges(splits, session, lead)
     data = _data(session, fit_scaling(session, model.columns, splits, config.scaling), config)
+    state = None if resume is None else (_key(model, session, splits, config, data.device), resume)
+    with own_generators(data.device, config.seed) as generators:
+        with _memory_named(session, config, data.device):
+            model.to(data.device)
+            now = _begin(model, config, generators)
+            data = _near(data)
+        if state is not None and Path(state[1]).exists():
+            restore_training(now, *state)
+        try:
+            with _memory_named(session, config, data.device):
+                _train(now, data, splits, lead, config, state)
+        except StoppedError as error:
+            if now.best_weights is not None:
+                error.run = _finished(now, session, splits, config, data)
+            raise
+    return _finished(now, session, splits, config, data)
 
-    torch.manual_seed(config.seed)
-    rng = np.random.default_rng(config.seed)
-    model.to(data.device)
-    optimizer = _optimizer(model, config)
-    steps = config.epochs * len(list(_batches(splits.train, lead, config, np.random.default_rng(0))))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate_factor(config, steps))
-    started, since = time.perf_counter(), 0
-    best, best_weights, rows = math.inf, None, []
 
-    bar = tqdm(range(config.epochs), unit="epoch", disable=_quiet(), leave=False)
-    for epoch in bar:
-        begun, errors, weights = time.perf_counter(), [], []
-        model.train()
-        for bins, scored in _batches(splits.train, lead, config, rng):
-            # The output at bin t is the rate of bin t + predict_offset, and the first windows are not whole.
-            seen = bins[:, : bins.shape[1] - config.predict_offset]
-            rates, penalty = model.rates_and_penalty(*data.inputs(seen))
-            made = rates[:, model.seq_len - 1 :]
-            error = data.loss(made[scored], data.target[bins[:, lead:]][scored].to(data.device))
-            optimizer.zero_grad(set_to_none=True)
-            (error + penalty).backward()
-            if config.clip_norm is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-            optimizer.step()
-            schedule.step()
-            errors.append(float(error.detach()))
-            weights.append(int(scored.sum()))
-        validation = _error(model, data, splits.validation, lead)
-        rows.append(
-            {
-                "epoch": epoch,
-                "train_loss": float(np.average(errors, weights=weights)),
-                "validation_loss": validation,
-                "learning_rate": optimizer.param_groups[0]["lr"],
-                "seconds": time.perf_counter() - begun,
-            }
-        )
-        if not math.isfinite(rows[-1]["train_loss"] + validation):
-            break
-        since += 1
-        if validation < best:
-            best, best_weights, since = validation, copy.deepcopy(model.state_dict()), 0
-        bar.set_postfix(validation=f"{validation:.4f}", best=f"{best:.4f}")
-        if since >= config.patience:
-            break
-    bar.close()
+def _train(
+    now: Training,
+    data: _Data,
+    splits: Splits,
+    lead: int,
+    config: FitConfig,
+    state: tuple[dict, str | Path] | None,
+) -> None:
+    """Epochs until there have been enough or the validation loss no longer falls."""
+    cut = (splits.train, lead, config.chunk_bins, config.batch_chunks)
+    steps = config.epochs * len(list(batches(*cut, np.random.default_rng(0))))
+    rate = _learning_rate(config, steps)
+    with tqdm(total=steps, initial=now.step, unit="step", disable=_quiet(), leave=False) as bar:
+        while len(now.rows) < config.epochs and now.since < config.patience:
+            begun, errors, norms, targets = time.perf_counter(), [], [], []
+            now.model.train()
+            for bins, scored in batches(*cut, now.rng):
+                for group in now.optimizer.param_groups:
+                    group["lr"] = rate(now.step)
+                error, norm = _step(now, data, bins, scored, lead, config)
+                errors.append(error)
+                norms.append(norm)
+                targets.append(int(scored.sum()))
+                bar.update()
+            trained = time.perf_counter()
+            validation = _error(now.averaged, data, splits.validation, lead, _piece(config))
+            now.rows.append(
+                {
+                    "epoch": len(now.rows),
+                    "train_loss": float(np.average(errors, weights=targets)),
+                    "validation_loss": validation,
+                    "learning_rate": rate(now.step),
+                    "grad_norm": float(np.mean(norms)),
+                    "targets": sum(targets),
+                    "training_seconds": trained - begun,
+                    "seconds": time.perf_counter() - begun,
+                }
+            )
+            if not math.isfinite(validation):
+                place = f"validation loss of epoch {len(now.rows) - 1}"
+                raise DivergedError("fit", place, "a finite number", str(validation))
+            now.since += 1
+            if validation < now.best:
+                now.best, now.since = validation, 0
+                now.best_weights = copy.deepcopy(now.averaged.state_dict())
+            if state is not None:
+                save_training(now, *state)
+            bar.set_postfix(epoch=len(now.rows), validation=f"{validation:.4f}", best=f"{now.best:.4f}")
 
-    run = None
-    if best_weights is not None:
-        model.load_state_dict(best_weights)
-        model.cpu().eval()
-        seconds = time.perf_counter() - started
-        history = pd.DataFrame(rows).set_index("epoch")
-        run = Run(model, config, splits, data.scaling, history, _provenance(session, data, seconds))
-    last = rows[-1]
-    if run is None or not math.isfinite(last["train_loss"] + last["validation_loss"]):
-        found = f"{last['train_loss']} (train), {last['validation_loss']} (validation)"
-        failure = DivergedError("fit", f"loss of epoch {last['epoch']}", "finite numbers", found)
-        failure.run = run
-        raise failure
-    return run
+
+def _step(
+    now: Training, data: _Data, bins: Tensor, scored: Tensor, lead: int, config: FitConfig
+) -> tuple[float, float]:
+    """One step of the optimizer; the loss before it without the penalty, and the norm of its gradient."""
+    # The output at bin t is the rate of bin t + predict_offset, and the first windows are not whole.
+    seen = bins[:, : bins.shape[1] - config.predict_offset]
+    rates, penalty = now.model.rates_and_penalty(*data.inputs(seen))
+    made = rates[:, now.model.seq_len - 1 :]
+    error = data.loss(made[scored], data.target[bins[:, lead:]][scored].to(data.device))
+    loss = error + penalty
+    _check_finite(now, "loss", loss)
+    now.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    most = math.inf if config.clip_norm is None else config.clip_norm
+    norm = nn.utils.clip_grad_norm_(now.model.parameters(), most)
+    _check_finite(now, "norm of the gradient", norm)
+    now.optimizer.step()
+    now.step += 1
+    if config.ema > 0:
+        _average(now, config.ema)
+    return float(error.detach()), float(norm)
+
+
+def _check_finite(now: Training, name: str, value: Tensor) -> None:
+    if not math.isfinite(found := float(value.detach())):
+        place = f"{name} in step {now.step}, epoch {len(now.rows)}"
+        raise DivergedError("fit", place, "a finite number", str(found))
+
+
+@torch.no_grad()
+def _average(now: Training, decay: float) -> None:
+    """Take the newest weights into the average; those of n steps ago count decay**n times as much."""
+    share = (1 - decay) / (1 - decay**now.step)  # of the newest: 1 at the first step
+    for kept, new in zip(now.averaged.parameters(), now.model.parameters(), strict=True):
+        kept.lerp_(new, share)
+    for kept, new in zip(now.averaged.buffers(), now.model.buffers(), strict=True):
+        kept.copy_(new)
 
 
 def predict(run: Run, session: xr.Dataset) -> xr.DataArray:
@@ -249,7 +343,8 @@ def predict(run: Run, session: xr.Dataset) -> xr.DataArray:
     data = _data(session, run.scaling, run.config)
     lead = run.model.seq_len - 1 + run.config.predict_offset
     run.model.to(data.device)
-    values = _predict(run.model, data, tuple(stretch_ranges(session)), lead).numpy()
+    ranges = tuple(stretch_ranges(session))
+    values = _predict(run.model, data, ranges, lead, _piece(run.config)).numpy()
     run.model.cpu()
     if session["activity"].attrs["kind"] == "fluorescence":
         mean, sd = np.array([run.scaling.activity_mean, run.scaling.activity_sd], np.float32)
@@ -259,7 +354,7 @@ def predict(run: Run, session: xr.Dataset) -> xr.DataArray:
     return xr.DataArray(values, coords, ("time", "unit"), "prediction", {"units": unit})
 
 
-def _check(model: EncodingModel, session: xr.Dataset) -> None:
+def _check(model: Model, session: xr.Dataset) -> None:
     shape = (session.sizes["y"], session.sizes["x"])
     if model.sees and shape != model.frame_shape:
         raise InputError("session", "frames", f"frames of {model.frame_shape}, the model's", f"{shape}")
@@ -268,7 +363,11 @@ def _check(model: EncodingModel, session: xr.Dataset) -> None:
     output = "softplus" if session["activity"].attrs["kind"] == "spike_count" else "identity"
     if model.output != output:
         expected = f"{output!r} for {session['activity'].attrs['kind']}"
-        raise InputError("EncodingModel", "output", expected, repr(model.output))
+        raise InputError(type(model).__name__, "output", expected, repr(model.output))
+    if session["frames"].dtype.kind == "f":
+        for number, frame in enumerate(session["frames"].values):
+            if not np.isfinite(frame).all():
+                raise InputError("session", "frames", "finite values", f"NaN or infinity in bin {number}")
 
 
 def _data(session: xr.Dataset, scaling: Scaling, config: FitConfig) -> _Data:
@@ -294,116 +393,121 @@ def _poisson(rates: Tensor, counts: Tensor) -> Tensor:
     return F.poisson_nll_loss(rates, counts, log_input=False)
 
 
-def _optimizer(model: EncodingModel, config: FitConfig) -> torch.optim.Optimizer:
+def _near(data: _Data) -> _Data:
+    """On CUDA, frames and behaviour on the device where they leave room; else each batch is copied there."""
+    if data.device.type != "cuda":
+        return data
+    free, _ = torch.cuda.mem_get_info(data.device)
+    if data.frames.nbytes + data.behavior.nbytes > RESIDENT_SHARE * free:
+        return data
+    return data._replace(frames=data.frames.to(data.device), behavior=data.behavior.to(data.device))
+
+
+@contextmanager
+def _memory_named(session: xr.Dataset, config: FitConfig, device: torch.device) -> Iterator[None]:
+    """Memory that does not suffice, in one sentence that says what to lower."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        reason = " ".join((str(error) or type(error).__name__).split())
+        words = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not known and not any(word in reason for word in words):
+            raise
+        found = (
+            f"too little on {device} for batch_chunks={config.batch_chunks}, chunk_bins={config.chunk_bins} "
+            f"and frames of {session.sizes['y']} x {session.sizes['x']} px ({reason:.120})"
+        )
+        expected = "enough for a batch (lower batch_chunks, chunk_bins or the size of the session's frames)"
+        raise MemoryShortError("fit", "memory", expected, found) from error
+
+
+def _key(
+    model: Model, session: xr.Dataset, splits: Splits, config: FitConfig, device: torch.device
+) -> dict[str, Any]:
+    """All that the weights of a fit depend on to the bit, as plain values."""
+    places = {"device": str(device), "threads": torch.get_num_threads()}
+    versions = {"source": source_hash(), "torch": str(torch.__version__)}
+    return fit_key(model, session, splits, config) | places | versions
+
+
+def _begin(model: Model, config: FitConfig, generators: dict[str, torch.Generator]) -> Training:
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
+    averaged = copy.deepcopy(model) if config.ema > 0 else model
+    return Training(model, averaged, optimizer, np.random.default_rng(config.seed), generators)
 
 
-def _rate_factor(config: FitConfig, steps: int) -> Callable[[int], float]:
-    """The learning rate of a step, as a share of the highest."""
+def _learning_rate(config: FitConfig, steps: int) -> Callable[[int], float]:
+    """The learning rate of a step, counted from 0."""
+    highest, rise = config.learning_rate, max(1, steps // 4)
     if config.schedule == "constant":
-        return lambda step: 1.0
-    rise = max(1, steps // 4)
+        return lambda step: highest
 
-    def factor(step: int) -> float:
+    def rate(step: int) -> float:
         if step < rise:
-            return 0.04 + 0.96 * (1 - math.cos(math.pi * step / rise)) / 2
-        return (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise)))) / 2
+            return highest * (0.04 + 0.96 * (1 - math.cos(math.pi * step / rise)) / 2)
+        return highest * ((1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise)))) / 2)
 
-    return factor
-
-
-def _chunks(
-    ranges: Ranges, lead: int, config: FitConfig, rng: np.random.Generator
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Cut ranges into chunks of equal length, in another place each time.
-
-    Returns for each chunk its input bins (the first `lead` of them have no target) and, for each target,
-    whether it counts: a range shorter than a chunk is filled up with its last bin, which counts once.
-    """
-    size = min(config.chunk_bins, max(b - a for a, b in ranges) - lead)
-    chunks = []
-    for a, b in ranges:
-        number, rest = divmod(max(b - a - lead, 0), size)
-        if number > 0:
-            start = a + int(rng.integers(rest + 1))
-            for first in range(start, start + number * size, size):
-                chunks.append((np.arange(first, first + lead + size), np.ones(size, bool)))
-        elif rest > 0:
-            bins = np.minimum(np.arange(a, a + lead + size), b - 1)
-            chunks.append((bins, np.arange(size) < rest))
-    return chunks
+    return rate
 
 
-def _batches(
-    ranges: Ranges, lead: int, config: FitConfig, rng: np.random.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of chunks in random order: bins (chunk, lead + target) and which targets count."""
-    chunks = _chunks(ranges, lead, config, rng)
-    order = rng.permutation(len(chunks))
-    for first in range(0, len(chunks), config.batch_chunks):
-        chosen = [chunks[i] for i in order[first : first + config.batch_chunks]]
-        bins, scored = zip(*chosen, strict=True)
-        yield torch.from_numpy(np.stack(bins)), torch.from_numpy(np.stack(scored))
+def _piece(config: FitConfig) -> int:
+    """Bins predicted at once: two batches, which take less memory than the training of one, up to 512."""
+    return min(512, 2 * config.batch_chunks * config.chunk_bins)
 
 
 @torch.no_grad()
-def _predict(model: EncodingModel, data: _Data, ranges: Ranges, lead: int) -> Tensor:
+def _predict(model: Model, data: _Data, ranges: Ranges, lead: int, piece: int = 512) -> Tensor:
     """Model output aligned to the predicted bin, (time, unit); NaN outside `ranges` and in their lead."""
     model.eval()
     offset = lead - (model.seq_len - 1)
     rates = torch.full((data.behavior.shape[0], model.n_units), torch.nan)
     for a, b in ranges:
-        for first in range(a, b - lead, 512):
-            stop = min(first + lead + 512, b)
+        for first in range(a, b - lead, piece):
+            stop = min(first + lead + piece, b)
             made = model(*data.inputs(torch.arange(first, stop - offset)[None]))
             rates[first + lead : stop] = made[0, model.seq_len - 1 :].cpu()
     return rates
 
 
-def _error(model: EncodingModel, data: _Data, ranges: Ranges, lead: int) -> float:
+def _error(model: Model, data: _Data, ranges: Ranges, lead: int, piece: int = 512) -> float:
     """Mean loss over the bins of `ranges` that have a whole window behind them."""
-    rates = _predict(model, data, ranges, lead)
+    rates = _predict(model, data, ranges, lead, piece)
     made = np.concatenate([np.arange(a + lead, b) for a, b in ranges if b - a > lead])
     return float(data.loss(rates[made], data.target[made]))
 
 
-def _check_ranges(splits: Splits, session: xr.Dataset, lead: int) -> None:
-    stretches = np.array(stretch_ranges(session))
-    uses = np.zeros(session.sizes["time"], int)
-    for part in PARTS:
-        ranges = splits.ranges(part)
-        if not ranges:
-            raise InputError("splits", part, "at least one range of bins", "none")
-        for a, b in ranges:
-            if not ((stretches[:, 0] <= a) & (b <= stretches[:, 1])).any():
-                expected = f"ranges inside one stretch of the session ({session.sizes['time']} bins)"
-                raise InputError("splits", part, expected, f"({a}, {b})")
-            uses[a:b] += 1
-    if uses.max() > 1:
-        raise InputError("splits", "parts", "each bin at most once", f"bin {uses.argmax()} more often")
-    for part in ("train", "validation"):
-        longest = max(b - a for a, b in splits.ranges(part))
-        if longest <= lead:
-            expected = f"a range of more than {lead} bins, which a window and its target take"
-            raise InputError("splits", part, expected, f"{longest} in the longest")
-
-
-def _provenance(session: xr.Dataset, data: _Data, seconds: float) -> dict[str, object]:
-    names = ("animal", "session", "source", "v1lib_version")
-    found: dict[str, object] = {name: session.attrs[name] for name in names}
-    found["bins_and_units"] = bins_and_units(session)
-    found.update(
-        torch=torch.__version__, device=str(data.device), threads=torch.get_num_threads(), seconds=seconds
-    )
+def _finished(now: Training, session: xr.Dataset, splits: Splits, config: FitConfig, data: _Data) -> Run:
+    """The run of the best epoch so far."""
+    assert now.best_weights is not None
+    now.model.load_state_dict(now.best_weights)
+    now.model.cpu().eval()
+    history = pd.DataFrame(now.rows).set_index("epoch")
+    found: dict[str, object] = {
+        name: session.attrs[name] for name in ("animal", "session", "source", "v1lib_version")
+    }
+    found |= {
+        "v1lib_source": source_hash(),
+        "bins_and_units": bins_and_units(session),
+        "torch": str(torch.__version__),
+        "device": str(data.device),
+        "threads": torch.get_num_threads(),
+        "parameters": sum(p.numel() for p in now.model.parameters()),
+        "seconds": float(history["seconds"].sum()),
+        "targets_per_second": float(history["targets"].sum() / history["training_seconds"].sum()),
+    }
+    lead = now.model.seq_len - 1 + config.predict_offset
+    for part, number in bins_left_out(splits, session, lead).items():
+        found[f"{part}_bins_left_out"] = number
     for name, share in zip(data.scaling.columns, data.scaling.filled, strict=True):
         found[f"filled {name}"] = share
-    return found
+    return Run(now.model, config, splits, data.scaling, history, found)
 
 
 def _quiet() -> bool:

@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,42 +27,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from v1lib.cache import cache_root
+from v1lib.checkpointing import forget_training, writing
 from v1lib.errors import InputError
 from v1lib.features import Scaling
-from v1lib.fingerprint import sha256
-from v1lib.fit import FitConfig, Run, fit
+from v1lib.fingerprint import fit_key, plain, sha256, source_hash
+from v1lib.fit import FitConfig, Model, Run, fit
 from v1lib.models import MODELS
-from v1lib.models.encoding import EncodingModel
 from v1lib.recording import Recording, open_recording
 from v1lib.simulate import simulate_recording
 from v1lib.splits import Splits
 
 RUN_SCHEMA = 1
 RUN_FILES = {"run.json", "weights.safetensors"}
-
-
-@cache
-def source_hash() -> str:
-    """sha256 of the Python source of v1lib, but for the figures, on which nothing kept depends."""
-    root = Path(__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(set(root.rglob("*.py")) - set((root / "plots").rglob("*.py"))):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def session_hash(session: xr.Dataset) -> str:
-    """sha256 of the values and labels of a session, whatever file it came from."""
-    digest = hashlib.sha256()
-    for name in sorted(map(str, session.variables)):
-        values = session[name].values
-        text = values.dtype.kind in "OUT"
-        data = (
-            "\0".join(map(str, values.ravel())).encode() if text else np.ascontiguousarray(values).tobytes()
-        )
-        digest.update(f"{name} {session[name].dims} {values.shape} {values.dtype.kind}".encode() + data)
-    digest.update(f"{session['activity'].attrs['kind']} {session.attrs['bin_width_s']}".encode())
-    return digest.hexdigest()
 
 
 def kept(kind: str, key: dict, make: Callable[[Path], object], *, suffix: str = "") -> Path:
@@ -81,12 +56,7 @@ def kept(kind: str, key: dict, make: Callable[[Path], object], *, suffix: str = 
     suffix : str
         Of the file's name, such as ``.nc``.
     """
-    full = {"key": key, "source": source_hash(), "torch": torch.__version__}
-    try:
-        text = json.dumps(full, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InputError("store", f"key of {kind}", "plain values that JSON can hold", str(error)) from error
-    place = cache_root() / kind / (hashlib.sha256(text.encode()).hexdigest()[:32] + suffix)
+    place = _place(kind, key, suffix)
     if place.exists():
         return place
     with _beside(place, ".making-") as beside:
@@ -97,23 +67,23 @@ def kept(kind: str, key: dict, make: Callable[[Path], object], *, suffix: str = 
     return place
 
 
+def _place(kind: str, key: dict, suffix: str = "") -> Path:
+    """Where the entry of a key lies, or would lie."""
+    full = {"key": key, "source": source_hash(), "torch": torch.__version__}
+    try:
+        text = json.dumps(full, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError("store", f"key of {kind}", "plain values that JSON can hold", str(error)) from error
+    return cache_root() / kind / (hashlib.sha256(text.encode()).hexdigest()[:32] + suffix)
+
+
 @contextmanager
 def _beside(place: Path, prefix: str) -> Iterator[Path]:
     """A path of the same name in a folder beside `place`, which goes when it is done with."""
-    with _writing(place):
+    with writing(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=prefix, dir=place.parent) as folder:
             yield Path(folder) / place.name
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """What the file system refuses (a full disk, no permission), in one sentence."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise InputError(path, "file", "a place that can be written", reason) from error
 
 
 def _put(beside: Path, place: Path) -> None:
@@ -126,7 +96,7 @@ def _put(beside: Path, place: Path) -> None:
 
 
 def _remove(place: Path) -> None:
-    with _writing(place):
+    with writing(place):
         if place.is_dir():
             shutil.rmtree(place)
         else:
@@ -170,7 +140,7 @@ def save_run(run: Run, path: str | Path) -> Path:
             "provenance": run.provenance,
             "weights_sha256": sha256(beside / "weights.safetensors"),
         }
-        (beside / "run.json").write_text(json.dumps(record, indent=1, default=_plain), encoding="utf-8")
+        (beside / "run.json").write_text(json.dumps(record, indent=1, default=plain), encoding="utf-8")
         _replace(beside, path)
     return path
 
@@ -240,7 +210,7 @@ def _read_record(path: Path) -> dict:
     return record
 
 
-def _check_scaling(scaling: Scaling, model: EncodingModel) -> None:
+def _check_scaling(scaling: Scaling, model: Model) -> None:
     """Each figure of a scaling is a finite number, one a column or a unit of the model."""
     if scaling.columns != model.columns:
         raise ValueError(f"a scaling of the columns {scaling.columns}, not {model.columns}")
@@ -260,35 +230,41 @@ def _check_scaling(scaling: Scaling, model: EncodingModel) -> None:
 
 
 def kept_fit(
-    make_model: Callable[[], EncodingModel],
+    make_model: Callable[[], Model],
     session: xr.Dataset,
     splits: Splits,
     config: FitConfig,
 ) -> Run:
     """The finished run of these inputs from the store, fitted now if it is not there yet.
 
+    A fit that was stopped, by whatever, goes on after its last whole epoch, whose state is kept under
+    ``unfinished`` until the run is there.
+
     Parameters
     ----------
     make_model : callable
         Builds the untrained model; called once, its arguments and first weights are part of the key.
+
+    Raises
+    ------
+    InputError
+        What :func:`v1lib.fit.fit` raises, also for a damaged state of an unfinished fit.
     """
     model = make_model()
-    weights = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        weights.update(name.encode() + tensor.numpy().tobytes())
-    key = {
-        "session": session_hash(session),
-        "model": json.loads(json.dumps(model.arguments, default=_plain)),
-        "weights": weights.hexdigest(),
-        "splits": asdict(splits),
-        "config": asdict(config),
-    }
+    key = fit_key(model, session, splits, config)
+    unfinished = _place("unfinished", key, ".safetensors")
 
-    def make(path: Path) -> None:
-        # A copy, because what is fitted twice must start from the same weights.
-        save_run(fit(copy.deepcopy(model), session, splits, config), path)
+    def find() -> Path:
+        place = _place("runs", key)
+        if not place.exists():
+            # A copy, because what is fitted twice must start from the same weights.
+            made = fit(copy.deepcopy(model), session, splits, config, resume=unfinished)
+            kept("runs", key, lambda path: save_run(made, path))
+        return place
 
-    return _read_or_made_again(lambda: kept("runs", key, make), load_run)
+    run = _read_or_made_again(find, load_run)
+    forget_training(unfinished)
+    return run
 
 
 def kept_recording(*, seed: int, **arguments: Any) -> Recording:
@@ -322,10 +298,3 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _frozen(item) for name, item in value.items()}
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
-
-
-def _plain(value):
-    """NumPy scalars as Python's."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
