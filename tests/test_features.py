@@ -47,6 +47,31 @@ def test_variables_a_session_lacks_are_in_no_set(session):
         behavior_set(session, "everything")
 
 
+def test_a_variable_that_is_not_measured_keeps_its_last_value_for_half_a_second(session):
+    measured = session["behavior"].values[:, 4].astype(float)
+    gaps = [
+        *range(20, 24),
+        *range(30, 45),
+        *range(60, 63),
+    ]  # a blink, a long loss, one from a stretch's start
+    session["behavior"].values[gaps, 4] = np.nan
+    theta, step, product = behavior_table(session, ("theta", "d_theta", "speed*theta"), hold_s=0.5).T
+    expected = measured.copy()
+    expected[20:24] = measured[19]
+    expected[30:40] = measured[29]  # 10 bins of 48 ms are within half a second, 11 are not
+    expected[40:45] = expected[60:63] = np.nan  # nothing is carried into a stretch from the one before
+    np.testing.assert_array_equal(theta, expected)
+    np.testing.assert_array_equal(product, expected * session["behavior"].values[:, 0])
+    np.testing.assert_array_equal(
+        np.flatnonzero(np.isnan(step)), sorted({0, 60, *gaps, 24, 45, 63})
+    )  # no step is taken from a value that was kept
+    # Standardised, what is still missing stands at the mean of the training part.
+    scaling = fit_scaling(session, ("theta",), SPLITS)
+    scaled = scaled_behavior(session, scaling)[:, 0]
+    assert (scaled[40:45] == 0).all() and (scaled[60:63] == 0).all()
+    np.testing.assert_array_equal(scaled[30:40], np.full(10, scaled[29]))
+
+
 def test_columns_against_arithmetic_by_hand(session):
     table = behavior_table(session, ("pitch", "d_pitch", "speed*d_pitch"))
     pitch = session["behavior"].sel(variable="pitch").values.astype(float)
@@ -60,7 +85,7 @@ def test_columns_against_arithmetic_by_hand(session):
     np.testing.assert_array_equal(np.flatnonzero(np.isnan(table[:, 1])), [0, 60])
 
 
-def test_missing_values_become_the_training_mean_and_are_counted(session):
+def test_values_missing_for_long_become_the_training_mean_and_are_counted(session):
     behavior = session["behavior"].values.copy()
     behavior[10:22, 4] = np.nan  # theta
     session = session.assign(behavior=(("time", "variable"), behavior))
@@ -68,7 +93,8 @@ def test_missing_values_become_the_training_mean_and_are_counted(session):
     scaling = fit_scaling(session, columns, SPLITS)
     scaled = scaled_behavior(session, scaling)
     assert scaling.filled == (12 / 120, 0.0, 12 / 120, 15 / 120)  # 12 + one after + two stretch starts
-    assert (scaled[10:22, [0, 2]] == 0).all()
+    assert (scaled[20:22, [0, 2]] == 0).all()  # the last value was kept for 10 bins
+    assert (scaled[10:22, 3] == 0).all()
     assert np.isfinite(scaled).all()
     measured = np.isfinite(behavior[:60, 4])
     np.testing.assert_allclose(scaled[:60, 0][measured].mean(), 0, atol=1e-6)

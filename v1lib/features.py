@@ -9,9 +9,11 @@ a session does not have is in none of its sets.
 There are two ways to scale, :data:`SCALINGS`:
 
 ``training``
-    Columns and frames are standardised with figures of the training part. Where a value is missing (NaN in
-    the session, and the first difference of each stretch) the standardised column holds 0, which is its
-    mean over the training part; a product is missing where a factor is.
+    Columns and frames are standardised with figures of the training part. A variable that is not measured
+    keeps its last value in the stretch for up to :data:`HOLD_S`, the length of a long blink, after which it
+    is missing. A difference is missing where one of its two values was not measured, and at the start of
+    each stretch; a product where a factor is. Where a column is missing, its standardised value is 0, which
+    is its mean over the training part.
 ``paper``
     As the paper does: columns in their own units, a missing value is 0 before differences and products are
     taken, and the first difference of each file is taken against 0; frames run from 0 to 1 by the darkest
@@ -37,6 +39,8 @@ BEHAVIOR_SETS = ("S", "orig", "velo", "all", "orig_prod", "velo_prod", "all_prod
 #: What turns the frame on the retina, in the order in which the paper's shifter takes it.
 GAZE_VARIABLES = ("theta", "phi", "pitch", "roll")
 SCALINGS = ("training", "paper")
+#: How long a variable that is not measured keeps its last value, s.
+HOLD_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -107,11 +111,14 @@ def gaze_set(session: xr.Dataset) -> tuple[str, ...]:
     return tuple(variable for variable in GAZE_VARIABLES if variable in variables)
 
 
-def behavior_table(session: xr.Dataset, columns: tuple[str, ...], *, missing: float = np.nan) -> np.ndarray:
+def behavior_table(
+    session: xr.Dataset, columns: tuple[str, ...], *, missing: float = np.nan, hold_s: float = 0.0
+) -> np.ndarray:
     """The columns in their own units, float64, shape (time, column).
 
     `missing` stands for each value that was not measured, and for the one before the first of each stretch,
-    which the first difference is taken against.
+    which the first difference is taken against. A variable that was not measured keeps its last value for
+    `hold_s` before it is missing; differences are taken between measured values alone.
 
     Raises
     ------
@@ -120,7 +127,8 @@ def behavior_table(session: xr.Dataset, columns: tuple[str, ...], *, missing: fl
     """
     variables = [str(variable) for variable in session["variable"].values]
     values = session["behavior"].values.astype(np.float64)
-    values = np.where(np.isnan(values), missing, values)
+    held = _held(session, values, hold_s)
+    values, held = (np.where(np.isnan(table), missing, table) for table in (values, held))
     starts = [start for start, _ in stretch_ranges(session)]
 
     def column(name: str) -> np.ndarray:
@@ -130,9 +138,10 @@ def behavior_table(session: xr.Dataset, columns: tuple[str, ...], *, missing: fl
         variable = name.removeprefix("d_")
         if variable not in variables:
             raise InputError("session", "behavior", f"the variable {variable}, which the model reads", "none")
-        trace = values[:, variables.index(variable)]
+        number = variables.index(variable)
         if not name.startswith("d_"):
-            return trace
+            return held[:, number]
+        trace = values[:, number]
         difference = np.diff(trace, prepend=missing)
         difference[starts] = trace[starts] - missing
         return difference
@@ -140,6 +149,16 @@ def behavior_table(session: xr.Dataset, columns: tuple[str, ...], *, missing: fl
     if not columns:
         return np.zeros((session.sizes["time"], 0))
     return np.stack([column(name) for name in columns], axis=1)
+
+
+def _held(session: xr.Dataset, values: np.ndarray, hold_s: float) -> np.ndarray:
+    """Values (time, variable) with each that was measured kept for `hold_s` after, inside its stretch."""
+    bins = np.arange(len(values))[:, None]
+    last = np.maximum.accumulate(np.where(np.isnan(values), -1, bins), axis=0)
+    start = np.concatenate([np.full(b - a, a) for a, b in stretch_ranges(session)])[:, None]
+    longest = int(hold_s / float(session.attrs["bin_width_s"]) + 1e-9)
+    found = (last >= start) & (bins - last <= longest)
+    return np.where(found, np.take_along_axis(values, np.maximum(last, 0), axis=0), np.nan)
 
 
 def fit_scaling(
@@ -206,7 +225,8 @@ def scaled_behavior(session: xr.Dataset, scaling: Scaling) -> np.ndarray:
     if scaling.kind == "paper":
         _check_files(session)
         return behavior_table(session, scaling.columns, missing=0.0).astype(np.float32)
-    table = (behavior_table(session, scaling.columns) - np.array(scaling.mean)) / np.array(scaling.sd)
+    table = behavior_table(session, scaling.columns, hold_s=HOLD_S)
+    table = (table - np.array(scaling.mean)) / np.array(scaling.sd)
     return np.nan_to_num(table, nan=0.0).astype(np.float32)
 
 
