@@ -4,8 +4,9 @@ from v1lib.align import ClockFit, ClockJump, align, clock_residuals, estimate_cl
 from v1lib.ceiling import noise_ceiling, poisson_ceiling
 from v1lib.errors import InputError
 from v1lib.fit import FitConfig, Run, fit, predict
-from v1lib.models import encoding_model
+from v1lib.models import encoding_model, field_model
 from v1lib.models.encoding import EncodingModel
+from v1lib.models.field import FieldModel
 from v1lib.models.paper import load_paper_checkpoint
 from v1lib.nulls import circular_shift_null
 from v1lib.readers import open_session
@@ -21,6 +22,7 @@ __all__ = [
     "ClockFit",
     "ClockJump",
     "EncodingModel",
+    "FieldModel",
     "FitConfig",
     "InputError",
     "Recording",
@@ -32,6 +34,7 @@ __all__ = [
     "clock_residuals",
     "encoding_model",
     "estimate_clock",
+    "field_model",
     "fit",
     "load_paper_checkpoint",
     "load_run",

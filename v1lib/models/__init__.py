@@ -1,5 +1,6 @@
 """Models of V1: :class:`~v1lib.models.encoding.EncodingModel`, with the encoders of
-:mod:`v1lib.models.encoders`; exactly as the paper has it, and with its weights, in :mod:`v1lib.models.paper`.
+:mod:`v1lib.models.encoders`; exactly as the paper has it, and with its weights, in :mod:`v1lib.models.paper`;
+and :class:`~v1lib.models.field.FieldModel`, this project's own.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import xarray as xr
 
 from v1lib.features import behavior_set, gaze_set
 from v1lib.models.encoding import EncodingModel
+from v1lib.models.field import FieldModel
 
 #: The models by the name that a stored run gives them.
-MODELS = {"EncodingModel": EncodingModel}
+MODELS = {"EncodingModel": EncodingModel, "FieldModel": FieldModel}
 
 #: A tenth of the paper's network, for frames of 30 x 40 and a few minutes on two cores.
 SMALL_NETWORK: dict[str, Any] = {
@@ -49,17 +51,51 @@ def encoding_model(
     **sizes
         Passed on to :class:`EncodingModel`.
     """
+    return _for_session(EncodingModel, session, behavior, vision, shifter, seed, sizes)
+
+
+def field_model(
+    session: xr.Dataset,
+    behavior: str | None = "orig",
+    *,
+    vision: bool = True,
+    shifter: str | None = "rotation",
+    seed: int = 0,
+    **sizes,
+) -> FieldModel:
+    """An untrained :class:`FieldModel` of the right shape for a session.
+
+    Parameters
+    ----------
+    session : xarray.Dataset
+    behavior : str or None
+        Name of a behaviour set (see :mod:`v1lib.features`); None for a model without behaviour.
+    vision : bool
+    shifter : str or None
+        ``rotation`` or ``affine``; None for a model that takes frames as they are.
+    seed : int
+        Of the initial weights.
+    **sizes
+        Passed on to :class:`FieldModel`.
+    """
+    if shifter is not None:
+        sizes = {"shifter": shifter} | sizes
+    return _for_session(FieldModel, session, behavior, vision, shifter is not None, seed, sizes)
+
+
+def _for_session(
+    make: type,
+    session: xr.Dataset,
+    behavior: str | None,
+    vision: bool,
+    shifter: bool,
+    seed: int,
+    sizes: dict[str, Any],
+) -> Any:
     columns = behavior_set(session, behavior) if behavior is not None else ()
     gaze = gaze_set(session) if vision and shifter else ()
     output = "softplus" if session["activity"].attrs["kind"] == "spike_count" else "identity"
+    shape = (session.sizes["y"], session.sizes["x"])
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return EncodingModel(
-            (session.sizes["y"], session.sizes["x"]),
-            session.sizes["unit"],
-            columns,
-            gaze,
-            vision=vision,
-            output=output,
-            **sizes,
-        )
+        return make(shape, session.sizes["unit"], columns, gaze, vision=vision, output=output, **sizes)

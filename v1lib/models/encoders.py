@@ -15,11 +15,14 @@ the encoder; the others have the sizes of their sources.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from v1lib.errors import InputError
+from v1lib.models.fused import convolve_normalize_rectify_drop
 
 ENCODERS = ("cnn", "autoencoder", "resnet18", "efficientnet", "sensorium")
 #: Pixels a side that one pixel of the last map of ResNet-18 and EfficientNet-B0 stands for.
@@ -55,7 +58,16 @@ class VisualEncoder(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Frames (n, 1, y, x) -> one number a unit (n, unit)."""
-        return self.layers(frames)
+        return self.layers[-2:](self.maps(frames))
+
+    def maps(self, frames: Tensor) -> Tensor:
+        """Frames (n, 1, y, x) -> what the last convolution makes of them (n, *map_shape)."""
+        if not self.training or frames.device.type != "cpu":
+            return self.layers[:-2](frames)
+        layers: list[Any] = list(self.layers)
+        for conv, norm, drop in zip(layers[0:-2:4], layers[1:-2:4], layers[3:-2:4], strict=True):
+            frames = convolve_normalize_rectify_drop(frames, conv, norm, drop.p)
+        return frames
 
 
 class Autoencoder(VisualEncoder):
@@ -84,7 +96,7 @@ class Autoencoder(VisualEncoder):
 
     def reconstruct(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Frames (n, 1, y, x) -> one number a unit (n, unit), and the frames made again (n, 1, y, x)."""
-        maps = self.layers[:-2](frames)
+        maps = self.maps(frames)
         return self.layers[-2:](maps), self.decoder(maps)
 
 

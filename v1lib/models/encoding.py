@@ -182,8 +182,8 @@ class EncodingModel(nn.Module):
         self.behavior_l1, self.reconstruction = behavior_l1, reconstruction
         #: Whether frames reach the rates.
         self.sees = vision
-        self.register_buffer("reads", _places(behavior, self.columns), persistent=False)
-        self.register_buffer("gaze_reads", _places(gaze, self.columns), persistent=False)
+        self.register_buffer("reads", column_places(behavior, self.columns), persistent=False)
+        self.register_buffer("gaze_reads", column_places(gaze, self.columns), persistent=False)
 
         self.shifter = Shifter(len(gaze), frame_shape, shifter_width, shifter_divisor) if gaze else None
         self.visual_encoder = (
@@ -305,5 +305,6 @@ def _check_sizes(arguments: dict[str, Any]) -> None:
         check_real("EncodingModel", name, arguments[name], 0, inf)
 
 
-def _places(names: tuple[str, ...], columns: tuple[str, ...]) -> Tensor:
+def column_places(names: tuple[str, ...], columns: tuple[str, ...]) -> Tensor:
+    """Where each of `names` stands in `columns`."""
     return torch.tensor([columns.index(name) for name in names], dtype=torch.long)
