@@ -27,6 +27,7 @@ from v1lib.checkpointing import Training, own_generators, restore_training, save
 from v1lib.errors import InputError, check_whole
 from v1lib.features import Scaling, check_scaling, fit_scaling, frame_range, scaled_behavior
 from v1lib.fingerprint import bins_and_units, fit_key, source_hash
+from v1lib.memory import freed_blocks_kept
 from v1lib.session import stretch_ranges
 from v1lib.splits import Ranges, Splits
 
@@ -230,12 +231,12 @@ def fit(
     with own_generators(data.device, config.seed) as generators:
         with _memory_named(session, config, data.device):
             model.to(data.device)
-            now = _begin(model, config, generators)
+            now = _begin(model, config, data.device, generators)
             data = _near(data)
         if state is not None and Path(state[1]).exists():
             restore_training(now, *state)
         try:
-            with _memory_named(session, config, data.device):
+            with _memory_named(session, config, data.device), freed_blocks_kept():
                 _train(now, data, splits, lead, config, state)
         except StoppedError as error:
             if now.best_weights is not None:
@@ -434,14 +435,16 @@ def _key(
     return fit_key(model, session, splits, config) | places | versions
 
 
-def _begin(model: Model, config: FitConfig, generators: dict[str, torch.Generator]) -> Training:
+def _begin(
+    model: Model, config: FitConfig, device: torch.device, generators: dict[str, torch.Generator]
+) -> Training:
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=device.type != "mps")
     averaged = copy.deepcopy(model) if config.ema > 0 else model
     return Training(model, averaged, optimizer, np.random.default_rng(config.seed), generators)
 
