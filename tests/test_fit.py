@@ -143,6 +143,15 @@ def test_chunks_cover_training_bins_once_and_no_others():
     assert hit[303:310].min() == 200  # a range shorter than a chunk is read each time, whole
 
 
+def test_batches_hold_each_chunk_once_and_never_one_alone():
+    for n, sizes in ((12, [4, 4, 4]), (13, [4, 4, 5]), (14, [4, 4, 4, 2]), (1, [1])):
+        made = list(batches(((0, n * 8 + 2),), 2, 8, 4, np.random.default_rng(0)))
+        assert [len(bins) for bins, _ in made] == sizes
+        targets = torch.cat([bins[:, 2:].flatten() for bins, _ in made])
+        assert sorted(targets.tolist()) == list(range(2, n * 8 + 2))
+    assert [len(b) for b, _ in batches(((0, 26),), 2, 8, 1, np.random.default_rng(0))] == [1, 1, 1]
+
+
 def test_fluorescence_comes_back_in_its_own_units():
     session, _ = planted_session(900, 2, kind="fluorescence", rate=1.0)
     session = session.assign(

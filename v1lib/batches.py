@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -40,11 +41,17 @@ def chunks(
 def batches(
     ranges: Ranges, lead: int, chunk_bins: int, batch_chunks: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of chunks in random order: bins (chunk, lead + target) and which targets count."""
+    """Batches of chunks in random order: bins (chunk, lead + target) and which targets count.
+
+    A single chunk that is left over joins the batch before it, since BatchNorm may have to compare chunks.
+    """
     cut = chunks(ranges, lead, chunk_bins, rng)
     order = rng.permutation(len(cut))
-    for first in range(0, len(cut), batch_chunks):
-        bins, scored = zip(*[cut[i] for i in order[first : first + batch_chunks]], strict=True)
+    starts = list(range(0, len(cut), batch_chunks))
+    if len(starts) > 1 and batch_chunks > 1 and len(cut) - starts[-1] == 1:
+        starts.pop()
+    for first, stop in pairwise([*starts, len(cut)]):
+        bins, scored = zip(*[cut[i] for i in order[first:stop]], strict=True)
         yield torch.from_numpy(np.stack(bins)), torch.from_numpy(np.stack(scored))
 
 

@@ -11,6 +11,7 @@ from v1lib.features import scaled_behavior, scaled_frames
 from v1lib.fit import Run
 from v1lib.interpret.receptive_fields import check_bins
 from v1lib.models.encoders import VisualEncoder
+from v1lib.models.field import FieldModel
 
 
 def learned_shift(run: Run, session: xr.Dataset) -> xr.Dataset:
@@ -84,4 +85,57 @@ def look_inside(run: Run, session: xr.Dataset, bins: np.ndarray) -> xr.Dataset:
             **units,
         },
         {"time": session["time"].values[bins], "unit": session["unit"].values},
+    )
+
+
+def unit_fields(run: Run, session: xr.Dataset) -> xr.Dataset:
+    """What each unit of the project's own model looks at, and what it makes of it in time.
+
+    Parameters
+    ----------
+    run : Run
+        Of a :class:`~v1lib.models.field.FieldModel` that sees.
+    session : xarray.Dataset
+        Of the same units.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``field`` (unit, field, y, x) on the retinal image; ``kernel`` (unit, term, field, lag), the first
+        term linear, the others summed as energy, lag in s before the bin that is predicted; ``linear``
+        (unit, y, x), the linear term's fields times its kernels at the strongest lag, in drive for each
+        standard deviation of the training frames. ``energy_share`` (unit): the energies' part of the
+        summed squares of both terms' weights, each field counted with its norm; it does not say what part
+        of a rate they explain.
+
+    Raises
+    ------
+    InputError
+        If the model is another one or sees nothing, or the session is of other units.
+    """
+    model = run.model
+    if not isinstance(model, FieldModel) or not model.sees:
+        raise InputError("unit_fields", "run", "a FieldModel that sees", type(model).__name__)
+    if session.sizes["unit"] != model.n_units:
+        found = f"{session.sizes['unit']} units"
+        raise InputError("unit_fields", "session", f"the model's {model.n_units} units", found)
+    with torch.no_grad():
+        fields, kernels = model.fields().numpy(), model.kernels.numpy()[..., ::-1]
+        energy = 0.0 if model.energy_weight is None else model.energy_weight.abs().numpy()
+    strongest = np.abs(kernels[:, 0]).sum(1).argmax(-1)
+    weights = np.take_along_axis(kernels[:, 0], strongest[:, None, None], axis=2)[..., 0]
+    through = np.square(kernels * np.linalg.norm(fields, axis=(2, 3))[:, None, :, None]).sum((2, 3))
+    summed = np.square(energy) * through[:, 1:].sum(1)
+    width = float(session.attrs["bin_width_s"])
+    return xr.Dataset(
+        {
+            "field": (("unit", "field", "y", "x"), fields),
+            "kernel": (("unit", "term", "field", "lag"), kernels),
+            "linear": (("unit", "y", "x"), np.einsum("uf,ufyx->uyx", weights, fields)),
+            "energy_share": ("unit", summed / (summed + through[:, 0])),
+        },
+        {
+            "unit": session["unit"].values,
+            "lag": width * (np.arange(kernels.shape[-1]) + run.config.predict_offset),
+        },
     )

@@ -100,7 +100,7 @@ class FieldModel(nn.Module):
         gaze: tuple[str, ...] = (),
         *,
         vision: bool = True,
-        seq_len: int = 8,
+        seq_len: int = 6,
         output: str = "softplus",
         shifter: str = "rotation",
         pool: int = 2,
