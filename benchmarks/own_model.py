@@ -1,0 +1,204 @@
+"""The project's own model beside the paper's, on a simulated mouse whose truth is known.
+
+    python benchmarks/own_model.py own paper limit ablation [--mixture standard] [--animal 0]
+
+A mouse of 30 minutes, 48 units, frames of 60 x 80, with guarded splits. Every score is of the test part: the
+mean over units of raw r, and its ratio to the mean of the oracle's. Fits are kept, and a second run of this
+script prints them again; times are those of the fit when it was made.
+
+``own``       three seeds of the model with its defaults; the error of its shift where the eye is tracked
+``paper``     the paper's network, its fit and its behaviour columns; how long the own model takes to pass it
+``limit``     the own model with the planted fields in place of learned ones, on frames as the true eye saw
+              them: what such frames can tell, whoever reads them
+``ablation``  the own model without one of its parts at a time, three seeds, half the epochs
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from v1lib import align, bin_truth, fit, load_truth, score, split
+from v1lib.fit import FIELD_FIT, PAPER_FIT, Run
+from v1lib.interpret.inside import learned_shift
+from v1lib.models import field_model
+from v1lib.models.field import FieldModel
+from v1lib.models.gaze import GazeRotation
+from v1lib.models.paper import paper_model
+from v1lib.simulate import SIMPLE_MIXTURE, STANDARD_MIXTURE
+from v1lib.splits import Splits
+from v1lib.store import kept_fit, kept_recording
+
+MINUTES, N_UNITS, FRAME_SHAPE = 30, 48, (60, 80)
+SEEDS = (0, 1, 2)
+MIXTURES = {"standard": STANDARD_MIXTURE, "simple": SIMPLE_MIXTURE}
+#: One part of the own model taken away at a time.
+ABLATIONS: dict[str, dict] = {
+    "as it is": {},
+    "no windows": {"local": False},
+    "fine cosines as cheap as coarse ones": {"smoothness": 1e6},
+    "no energies": {"n_energies": 0},
+    "one field a unit": {"n_fields": 1},
+    "no division by contrast": {"normalize": False},
+    "two bins of memory": {"seq_len": 2},
+    "the paper's shifter": {"shifter": "affine"},
+    "no shifter": {"shifter": None},
+    "no behaviour": {"behavior": None},
+}
+
+
+def ratio(scores: xr.Dataset) -> float:
+    """Mean raw r over that of the oracle."""
+    return float(scores["mean_r"] / scores["mean_oracle_r"])
+
+
+def line(name: str, run: Run, scores: xr.Dataset) -> str:
+    """One row: score, ratio, smoothed r, bits per spike, time of the fit and size."""
+    values = [float(scores[f"mean_{name}"]) for name in ("r", "r_smooth", "bits_per_spike")]
+    seconds, size = run.history["seconds"].sum(), run.provenance["parameters"]
+    return (
+        f"{name:<40}{values[0]:>8.3f}{ratio(scores):>8.3f}{values[1]:>8.3f}{values[2]:>8.3f}"
+        f"{len(run.history):>8}{seconds:>9.0f}{size:>10}"
+    )
+
+
+HEAD = f"{'':<40}{'raw r':>8}{'ratio':>8}{'smooth':>8}{'bits':>8}{'epochs':>8}{'s':>9}{'weights':>10}"
+
+
+def own(session: xr.Dataset, truth: xr.Dataset, splits: Splits) -> None:
+    """The model with its defaults."""
+    tracked = np.isfinite(session["behavior"].sel(variable="theta").values)
+    for seed in SEEDS:
+        config = replace(FIELD_FIT, seed=seed)
+        run = kept_fit(lambda seed=seed: field_model(session, seed=seed), session, splits, config)
+        scores = score(run, session, truth)
+        print(line(f"own model, seed {seed}", run, scores), flush=True)
+        shift = learned_shift(run, session)
+        errors = [
+            np.sqrt(np.mean((shift[name] - truth[f"retinal_{name}"]).values[tracked] ** 2))
+            for name in ("shift_x", "shift_y", "rotation")
+        ]
+        print("    r.m.s. error of the shift: {:.2f} px, {:.2f} px, {:.2f} deg".format(*errors))
+        if isinstance(run.model.shifter, GazeRotation):
+            true = truth.attrs["focal_px"] / (session.sizes["x"] / 2)
+            found = float(run.model.shifter.log_focal.detach().exp())
+            print(f"    focal length in half widths: {found:.3f}, planted {true:.3f}")
+        if seed == SEEDS[0]:
+            by_class = scores.assign_coords(unit_class=("unit", truth["unit_class"].values))
+            for name, group in by_class[["r", "oracle_r"]].groupby("unit_class"):
+                print(
+                    f"    {name:<14} {float(group['r'].mean()):.3f} of {float(group['oracle_r'].mean()):.3f}"
+                )
+
+
+def paper(session: xr.Dataset, truth: xr.Dataset, splits: Splits) -> None:
+    """The paper's network, and how soon the own model is ahead of it."""
+    config = replace(PAPER_FIT, scaling="training")
+    run = kept_fit(lambda: paper_model(session), session, splits, config)
+    scores = score(run, session, truth)
+    print(line("the paper's model", run, scores), flush=True)
+    for epochs in (1, 2, 3, 4, 6, 8, 12):
+        short = fit(field_model(session), session, splits, replace(FIELD_FIT, epochs=epochs))
+        made = score(short, session, truth)
+        print(line(f"own model, {epochs} epochs", short, made), flush=True)
+        if float(made["mean_r"]) > float(scores["mean_r"]):
+            share = short.history["seconds"].sum() / run.history["seconds"].sum()
+            print(f"    ahead of the paper's in 1/{1 / share:.0f} of its time")
+            return
+
+
+class PlantedFields(FieldModel):
+    """The own model, with fields that are given."""
+
+    planted: Tensor
+
+    def _flat_fields(self) -> Tensor:
+        return self.planted
+
+
+def limit(session: xr.Dataset, truth: xr.Dataset, splits: Splits) -> None:
+    """Planted fields on frames as the true eye saw them."""
+    eye = GazeRotation(3, FRAME_SHAPE, 2)
+    with torch.no_grad():
+        eye.linear.weight.copy_(torch.eye(3) * np.pi / 180 / 0.3)
+        eye.log_focal.copy_(torch.tensor(np.log(truth.attrs["focal_px"] / (FRAME_SHAPE[1] / 2))))
+        angles = np.stack([truth[name].values for name in ("theta", "phi", "torsion")], axis=1)
+        seen = torch.cat(
+            [
+                eye(torch.from_numpy(frames).float()[:, None], torch.from_numpy(gaze).float())[:, 0]
+                for frames, gaze in zip(
+                    np.array_split(session["frames"].values, 50), np.array_split(angles, 50), strict=True
+                )
+            ]
+        )
+    retinal = session.assign(frames=(("time", "y", "x"), seen.numpy()))
+    run = kept_fit(
+        lambda: field_model(retinal, shifter=None, pool=1), retinal, splits, replace(FIELD_FIT, seed=0)
+    )
+    print(line("own model on the true retinal image", run, score(run, retinal, truth)), flush=True)
+    fields = np.stack([truth["receptive_field"].values, truth["quadrature_field"].values], axis=1)
+    for name, given in (("the true retinal image", retinal), ("frames as the camera took them", None)):
+        base = field_model(session) if given is None else field_model(given, shifter=None, pool=1)
+        model = PlantedFields(**base.arguments)
+        model.load_state_dict(base.state_dict())
+        model.register_buffer("planted", torch.from_numpy(fields).float().flatten(2), persistent=False)
+        model.coefficients.requires_grad_(False).zero_()
+        on = session if given is None else given
+        made = fit(model, on, splits, replace(FIELD_FIT, epochs=12))
+        print(line(f"planted fields, {name}", made, score(made, on, truth)), flush=True)
+
+
+def ablation(session: xr.Dataset, truth: xr.Dataset, splits: Splits) -> None:
+    """What each part of the own model is worth."""
+    found: dict[str, list[float]] = {}
+    for name, changes in ABLATIONS.items():
+        for seed in SEEDS:
+            config = replace(FIELD_FIT, epochs=FIELD_FIT.epochs // 2, seed=seed)
+            run = kept_fit(
+                lambda seed=seed, changes=changes: field_model(session, seed=seed, **changes),
+                session,
+                splits,
+                config,
+            )
+            found.setdefault(name, []).append(float(score(run, session, truth)["mean_r"]))
+        losses = np.array(found["as it is"]) - np.array(found[name])
+        spread = losses.std(ddof=1) if name != "as it is" else np.std(found[name], ddof=1)
+        print(f"{name:<40}{np.mean(found[name]):>8.4f}  loss {losses.mean():+.4f} ± {spread:.4f}", flush=True)
+
+
+PARTS = {"own": own, "paper": paper, "limit": limit, "ablation": ablation}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("part", nargs="+", choices=PARTS)
+    parser.add_argument("--mixture", choices=MIXTURES, default="standard")
+    parser.add_argument("--animal", type=int, default=0, help="seed of the simulated mouse")
+    arguments = parser.parse_args()
+    recording = kept_recording(
+        seed=arguments.animal,
+        minutes=MINUTES,
+        n_units=N_UNITS,
+        frame_shape=FRAME_SHAPE,
+        mixture=MIXTURES[arguments.mixture],
+    )
+    session = align(recording)
+    truth = bin_truth(load_truth(recording.path), session)
+    splits = split(session)
+    train, test = splits.bins("train").size, splits.bins("test").size
+    print(
+        f"{arguments.mixture} mixture, animal {arguments.animal}: {train} bins train, {test} test, ", end=""
+    )
+    print(f"{torch.get_num_threads()} threads")
+    print(HEAD)
+    for part in arguments.part:
+        PARTS[part](session, truth, splits)
+
+
+if __name__ == "__main__":
+    main()
