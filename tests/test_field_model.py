@@ -242,6 +242,11 @@ def test_sizes_out_of_range_are_refused(wrong):
         FieldModel(shape, 3, ("speed",), GAZE, **rest)
 
 
+@pytest.mark.parametrize(("shape", "pool"), [((12, 16), 1), ((30, 40), 1), ((60, 80), 2), ((90, 121), 1)])
+def test_frames_are_pooled_to_forty_pixels_or_more(shape, pool):
+    assert field_model(planted_session(60, 2, shape)[0]).pool == pool
+
+
 def test_a_model_of_nothing_is_refused():
     with pytest.raises(InputError, match="neither"):
         FieldModel((12, 16), 3, vision=False)

@@ -3,7 +3,7 @@
 from v1lib.align import ClockFit, ClockJump, align, clock_residuals, estimate_clock
 from v1lib.ceiling import noise_ceiling, poisson_ceiling
 from v1lib.errors import InputError
-from v1lib.fit import FitConfig, Run, fit, predict
+from v1lib.fit import FitConfig, Run, adopt, fit, predict
 from v1lib.models import encoding_model, field_model
 from v1lib.models.encoding import EncodingModel
 from v1lib.models.field import FieldModel
@@ -28,6 +28,7 @@ __all__ = [
     "Recording",
     "Run",
     "Splits",
+    "adopt",
     "align",
     "bin_truth",
     "circular_shift_null",

@@ -334,6 +334,36 @@ def _average(now: Training, decay: float) -> None:
         kept.copy_(new)
 
 
+def adopt(model: Model, session: xr.Dataset, splits: Splits, config: FitConfig) -> Run:
+    """A run of a model whose weights were trained elsewhere, such as the published ones.
+
+    Parameters
+    ----------
+    model : one of :data:`v1lib.models.MODELS`
+    session : xarray.Dataset
+        That the model was trained on, or another one to try it on.
+    splits : Splits
+        The training part gives the scaling, the test part is scored.
+    config : FitConfig
+        How it was trained; `scaling` and `predict_offset` say what it reads and predicts.
+
+    Returns
+    -------
+    Run
+        With a history of no epochs, to be used as any other.
+
+    Raises
+    ------
+    InputError
+        As :func:`fit`.
+    """
+    _check(model, session)
+    check_ranges(splits, session, model.seq_len - 1 + config.predict_offset)
+    scaling = fit_scaling(session, model.columns, splits, config.scaling)
+    history = pd.DataFrame({"epoch": np.zeros(0, int)}).set_index("epoch")
+    return Run(model.cpu().eval(), config, splits, scaling, history, _origin(session) | {"seconds": 0.0})
+
+
 def predict(run: Run, session: xr.Dataset) -> xr.DataArray:
     """The run's rate (expected count, or fluorescence) of each unit in each bin.
 
@@ -495,12 +525,7 @@ def _finished(now: Training, session: xr.Dataset, splits: Splits, config: FitCon
     now.model.load_state_dict(now.best_weights)
     now.model.cpu().eval()
     history = pd.DataFrame(now.rows).set_index("epoch")
-    found: dict[str, object] = {
-        name: session.attrs[name] for name in ("animal", "session", "source", "v1lib_version")
-    }
-    found |= {
-        "v1lib_source": source_hash(),
-        "bins_and_units": bins_and_units(session),
+    found = _origin(session) | {
         "torch": str(torch.__version__),
         "device": str(data.device),
         "threads": torch.get_num_threads(),
@@ -514,6 +539,14 @@ def _finished(now: Training, session: xr.Dataset, splits: Splits, config: FitCon
     for name, share in zip(data.scaling.columns, data.scaling.filled, strict=True):
         found[f"filled {name}"] = share
     return Run(now.model, config, splits, data.scaling, history, found)
+
+
+def _origin(session: xr.Dataset) -> dict[str, object]:
+    """What a run keeps of its session, and by which source it was made."""
+    found: dict[str, object] = {
+        name: session.attrs[name] for name in ("animal", "session", "source", "v1lib_version")
+    }
+    return found | {"v1lib_source": source_hash(), "bins_and_units": bins_and_units(session)}
 
 
 def _quiet() -> bool:

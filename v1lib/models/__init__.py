@@ -76,10 +76,17 @@ def field_model(
     seed : int
         Of the initial weights.
     **sizes
-        Passed on to :class:`FieldModel`.
+        Passed on to :class:`FieldModel`. Without `pool`, frames are pooled as far as leaves a retinal image
+        of 40 px or more across and divides both sides.
     """
     if shifter is not None:
         sizes = {"shifter": shifter} | sizes
+    sides = (session.sizes["y"], session.sizes["x"])
+    fitting = [
+        1,
+        *(pool for pool in range(2, sides[1] // 40 + 1) if not (sides[0] % pool or sides[1] % pool)),
+    ]
+    sizes = {"pool": fitting[-1]} | sizes
     return _for_session(FieldModel, session, behavior, vision, shifter is not None, seed, sizes)
 
 
