@@ -11,6 +11,7 @@ from v1lib.errors import InputError
 from v1lib.fit import FIELD_FIT, fit, predict
 from v1lib.interpret.inside import learned_shift, unit_fields
 from v1lib.models import field_model
+from v1lib.models.encoding import warp
 from v1lib.models.field import FieldModel, cosine_basis
 from v1lib.models.gaze import GazeRotation, read_pooled, retinal_places
 from v1lib.score import pearson
@@ -108,6 +109,88 @@ def test_nothing_before_a_change_changes(shifter):
     assert changed.tolist() == [5 <= t < 9 for t in range(9)]
 
 
+@pytest.mark.parametrize("vision_of", ["plain frames", "the paper's shifter"])
+def test_its_rates_against_the_formula(vision_of):
+    """NumPy's arithmetic, bin by bin and unit by unit, with every weight drawn at random."""
+    shifted = vision_of == "the paper's shifter"
+    model = model_of(gaze=GAZE if shifted else (), shifter="affine", pool=2, window=0.4).double()
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.4 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    frames, behavior = (given.double() for given in inputs(model, batch=1, time=6))
+    with torch.no_grad():
+        made = model(frames, behavior)[0].numpy()
+        images = torch.nn.functional.avg_pool2d(frames[0], 2)
+        if shifted:
+            shift = model.gaze_shift(behavior[0]) / torch.tensor([2.0, 2.0, 1.0])
+            images = warp(images, shift.double())
+    images = images[:, 0].numpy()
+    w = {name: value.detach().numpy() for name, value in model.named_parameters()}
+    softplus, expected = lambda x: np.log1p(np.exp(x)), np.zeros((6, 3))
+    rows, columns = np.mgrid[:6, :8]
+    x, y = (columns - 3.5) * 2 / 8, (rows - 2.5) * 2 / 8
+    basis = cosine_basis((6, 8), 16.0, 15.0).double().numpy()
+    state = np.tanh(behavior[0].numpy()[:, :5] @ w["modulation.0.weight"].T + w["modulation.0.bias"])
+    gains_and_offsets = state @ w["to_gain_and_offset.weight"].T + w["to_gain_and_offset.bias"]
+    for unit in range(3):
+        away = (x - 0.25 * w["place"][unit, 0]) ** 2 + (y - 0.25 * w["place"][unit, 1]) ** 2
+        width, around = (0.4 * np.exp(w[name][unit]) for name in ("log_width", "log_surround"))
+        window = np.exp(-away / (2 * width**2)) * 0.4 / width
+        weight = np.exp(-away / (2 * around**2))
+        weight /= weight.sum()
+        divisor = softplus(w["contrast_weight"][unit])
+        seen = np.zeros((6 + 3, 2))  # nothing was seen before the first bin
+        for t in range(6):
+            spread = np.sqrt((weight * images[t] ** 2).sum() - (weight * images[t]).sum() ** 2)
+            for field in range(2):
+                picture = (w["coefficients"][unit, field] @ basis).reshape(6, 8) * window
+                seen[3 + t, field] = (picture * images[t]).sum() * (1 + divisor) / (1 + divisor * spread)
+        for t in range(6):
+            terms = [(w["kernels"][unit, j].T * seen[t : t + 4]).sum() for j in range(3)]
+            energy = np.sqrt(terms[1] ** 2 + terms[2] ** 2 + 0.01) - 0.1
+            drive = terms[0] - w["threshold"][unit] + w["energy_weight"][unit] * energy
+            slope = 0.1 + softplus(w["slope"][unit])
+            gain = np.exp(3 * np.tanh(gains_and_offsets[t, unit] / 3))
+            offset = softplus(w["offset"][unit] + gains_and_offsets[t, 3 + unit])
+            expected[t, unit] = offset + gain * softplus(slope * drive) / slope
+    # The basis is kept in single precision.
+    np.testing.assert_allclose(made, expected, rtol=1e-6)
+
+
+def test_cosines_are_counted_in_cycles_a_width_both_ways():
+    """In a frame twice as wide as high, four half cycles a width are two a height, and cost as much."""
+    norms = {}
+    for shape in ((20, 40), (20, 20)):
+        basis = cosine_basis(shape, 8.0, 2.0)
+        y = np.cos(np.pi * 2 * (np.arange(20) + 0.5) / 20)[:, None] * np.ones(shape[1])
+        products = np.abs(basis.numpy() @ y.ravel()) / np.linalg.norm(y)
+        norms[shape] = products.max()
+    assert norms[(20, 40)] == pytest.approx(1 / (1 + 2 / 2.0), rel=1e-5)
+    assert norms[(20, 20)] == pytest.approx(1 / (1 + 1 / 2.0), rel=1e-5)
+
+
+def test_the_turn_bends_where_the_network_says():
+    """The part that is not linear in the gaze, by its formula."""
+    rotation = GazeRotation(2, (12, 16), 1)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for layer in (rotation.hidden.weight, rotation.hidden.bias, rotation.more.weight):
+            layer.copy_(torch.randn(layer.shape, generator=generator))
+        gaze = torch.tensor([[0.7, -0.4]])
+        made = rotation.turn(gaze)[0].numpy()
+    layers = (rotation.hidden.weight, rotation.hidden.bias, rotation.more.weight)
+    weight, bias, more = (layer.detach().numpy() for layer in layers)
+    angles = np.rad2deg(0.3 * more @ np.tanh(gaze.numpy()[0] @ weight.T + bias))
+    np.testing.assert_allclose(made, rotation_matrix(*(np.array([a]) for a in angles))[0], atol=1e-5)
+
+
+def test_nothing_is_seen_outside_the_frame():
+    frames = torch.ones(1, 1, 12, 16)
+    outside = torch.tensor([[[3.0, 0.0], [0.0, -3.0], [0.0, 0.0]]])
+    assert read_pooled(frames, outside, 2)[0, 0].tolist() == pytest.approx([0.0, 0.0, 1.0], abs=1e-6)
+
+
 def test_energies_do_not_see_the_sign_of_the_contrast_and_linear_terms_do():
     simple, complex_ = model_of(n_energies=0, normalize=False), model_of(normalize=False)
     with torch.no_grad():
@@ -187,14 +270,18 @@ def test_its_fields_are_where_they_were_planted(learned):
     session, _, _, run = learned
     found = unit_fields(run, session)
     assert found["field"].dims == ("unit", "field", "y", "x") and found["field"].shape == (3, 2, 12, 16)
-    assert found["kernel"].sizes["lag"] == 6 and (found["lag"].diff("lag") > 0).all()
+    np.testing.assert_allclose(found["lag"], 0.048 * np.arange(6))
     # Planted with one bin of latency; the pictures change too slowly to tell the first three lags apart.
     size = np.abs(found["kernel"].isel(term=0)).sum("field").values
     assert (size[:, :3].sum(1) > 3 * size[:, 4:].sum(1)).all()
     # The planted fields lie in the middle two thirds; half of the frame's area holds most of what was found.
     power = np.square(found["linear"].values)
     assert (power[:, 2:10, 3:13].sum((1, 2)) > 0.8 * power.sum((1, 2))).all()
-    assert ((found["energy_share"] >= 0) & (found["energy_share"] <= 1)).all()
+    model = run.model
+    size = torch.linalg.norm(model.fields().flatten(2), dim=2)[:, None, :, None] * model.kernels
+    linear = size[:, 0].square().sum((1, 2))
+    energy = model.energy_weight**2 * size[:, 1:].square().sum((1, 2, 3))
+    np.testing.assert_allclose(found["energy_share"], (energy / (energy + linear)).detach(), rtol=1e-5)
     with pytest.raises(InputError, match="the model's 3 units"):
         unit_fields(run, session.isel(unit=[0]))
 
@@ -222,7 +309,9 @@ def test_fluorescence_may_be_negative():
         {"n_fields": 0},
         {"n_energies": -1},
         {"seq_len": 0},
-        {"finest": 0},
+        {"finest": 0.4},
+        {"local": "no"},
+        {"normalize": None},
         {"smoothness": float("nan")},
         {"window": -1.0},
         {"field_penalty": -1e-4},

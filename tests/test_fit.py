@@ -287,6 +287,38 @@ def test_the_penalty_is_the_mean_absolute_behaviour_weight(planted):
     assert without.rates_and_penalty(frames, behavior[..., :4])[1] == 0
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("behavior", np.inf, "behavior: expected finite values, or NaN"),
+        ("activity", np.nan, "activity: expected spike counts of 0 or more"),
+        ("activity", -3.0, "activity: expected spike counts of 0 or more"),
+    ],
+)
+def test_values_that_no_session_may_hold(variable, value, words):
+    session, _ = planted_session(600, 2)
+    broken = session.copy(deep=True)
+    broken["activity"] = broken["activity"].astype(np.float32)
+    broken[variable].values[450, 0] = value  # in the test part
+    with pytest.raises(InputError, match=words):
+        fit(encoding_model(session, "orig", **SMALL), broken, split(session, "paper"), QUICK)
+
+
+def test_a_state_that_cannot_be_written_does_not_lose_the_best_epoch(planted, monkeypatch, tmp_path):
+    session, _, splits = planted
+    written = []
+
+    def full(now, *rest):
+        written.append(len(now.rows))
+        if len(written) == 2:
+            raise InputError("state", "file", "a place that can be written", "No space left on device")
+
+    monkeypatch.setattr(fit_module, "save_training", full)
+    with pytest.raises(InputError, match="No space left") as caught:
+        fit(encoding_model(session, "S", **SMALL), session, splits, QUICK, resume=tmp_path / "state")
+    assert len(caught.value.run.history) == 2
+
+
 def test_provenance_tells_what_was_filled():
     session, _ = planted_session(900, 2)
     session["behavior"].values[:90, 4] = np.nan
@@ -629,8 +661,8 @@ def test_splits_that_do_not_fit_the_session(parts, words):
         "chunk_bins": (2.5,),
         "batch_chunks": (-1,),
         "predict_offset": (-1, 1.5),
-        "seed": (-1, 0.5),
-        "learning_rate": (float("nan"), float("inf"), 0, -1, "x"),
+        "seed": (-1, 0.5, 2**70),
+        "learning_rate": (float("nan"), float("inf"), 0, -1, "x", 10**400),
         "clip_norm": (0, -1.0, math.inf, "none"),
         "ema": (-0.1, 1, 1.5, True, None),
         "scaling": ("standard", None),

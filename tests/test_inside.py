@@ -8,7 +8,7 @@ from planted import planted_session
 from v1lib.errors import InputError
 from v1lib.fit import FitConfig, fit
 from v1lib.interpret.inside import learned_shift, look_inside
-from v1lib.models import encoding_model
+from v1lib.models import encoding_model, field_model
 from v1lib.models.encoding import warp
 from v1lib.splits import split
 
@@ -55,6 +55,13 @@ def test_frames_of_a_session_in_files(session):
         low, high = frames[part].min(), frames[part].max()
         expected = (frames[440:460][here] - low) / (high - low)
         np.testing.assert_allclose(inside["frame"].values[here], expected, atol=1e-6)
+
+
+def test_the_own_model_has_other_stages(session):
+    model = field_model(session)
+    run = fit(model, session, split(session, "paper"), FitConfig(epochs=1, device="cpu"))
+    with pytest.raises(InputError, match="an EncodingModel, found FieldModel"):
+        look_inside(run, session, np.arange(5, 9))
 
 
 def test_refusals(session):

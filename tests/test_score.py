@@ -41,6 +41,23 @@ def pretend(monkeypatch, values, session):
     monkeypatch.setattr(score_module, "predict", lambda run, s: made)
 
 
+def test_another_animal_of_the_same_bins_is_refused(fitted):
+    _, _, run = fitted
+    other, _ = planted_session(6000, 5, (8, 10), rate=1.0, seed=9)
+    for scores in (score, paper_score):
+        with pytest.raises(InputError, match="session: expected"):
+            scores(run, other)
+
+
+def test_one_block_has_no_interval(fitted):
+    session, _, run = fitted
+    short = replace(run, splits=replace(run.splits, test=((5000, 5100),)))
+    found = score(short, session)
+    assert found.attrs["n_blocks"] == 1 and np.isfinite(found["r"]).all()
+    for name in ("r_interval", "mean_r_interval", "bits_per_spike_interval"):
+        assert np.isnan(found[name]).all(), name
+
+
 def test_r_against_scipy():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 200, 4)) * 1e-3 + 50

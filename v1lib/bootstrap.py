@@ -48,7 +48,12 @@ def block_sums(made: list[np.ndarray], counts: list[np.ndarray], block: int) -> 
 
 
 def draw_blocks(n: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each draw holds each of n blocks, float64, shape (draw, block)."""
+    """How often each draw holds each of n blocks, float64, shape (draw, block).
+
+    NaN for a single block, which tells nothing about how blocks differ.
+    """
+    if n < 2:
+        return np.full((N_BOOTSTRAP, n), np.nan)
     return rng.multinomial(n, np.full(n, 1 / n), size=N_BOOTSTRAP).astype(np.float64)
 
 

@@ -35,6 +35,12 @@ def check_whole(where: str | Path, variable: str, value: object, least: int) -> 
         raise InputError(where, variable, f"a whole number of at least {least}", repr(value))
 
 
+def check_flag(where: str | Path, variable: str, value: object) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise InputError(where, variable, "True or False", repr(value))
+
+
 def check_real(where: str | Path, variable: str, value: Any, low: float, high: float) -> None:
     """Refuse what is no finite real number from `low` to `high`; True and False are none."""
     real = isinstance(value, Real) and not isinstance(value, bool)

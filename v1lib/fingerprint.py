@@ -46,14 +46,15 @@ def session_hash(session: xr.Dataset) -> str:
 
 
 def bins_and_units(session: xr.Dataset) -> str:
-    """sha256 of the time stamps, the bin width, the stretches and the labels of the units in their order.
+    """sha256 of animal, session, time stamps, bin width, stretches, and the labels of the units in order.
 
     Frames, behaviour and activity are left out, so a control with other frames or behaviour has the
     fingerprint of the session that it was made from.
     """
     digest = hashlib.sha256(session["time"].values.astype("<f8").tobytes())
     width, units = float(session.attrs["bin_width_s"]), session["unit"].values.tolist()
-    digest.update(repr((width, stretch_ranges(session), units)).encode())
+    names = [str(session.attrs[name]) for name in ("animal", "session")]
+    digest.update(repr((names, width, stretch_ranges(session), units)).encode())
     return digest.hexdigest()
 
 

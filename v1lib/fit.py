@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from v1lib.batches import batches, bins_left_out, check_ranges
 from v1lib.checkpointing import Training, own_generators, restore_training, save_training
-from v1lib.errors import InputError, check_whole
+from v1lib.errors import InputError, check_real, check_whole
 from v1lib.features import Scaling, check_scaling, fit_scaling, frame_range, scaled_behavior
 from v1lib.fingerprint import bins_and_units, fit_key, source_hash
 from v1lib.memory import freed_blocks_kept
@@ -84,6 +84,7 @@ class FitConfig:
             check_whole("FitConfig", name, getattr(self, name), 1)
         for name in ("predict_offset", "seed"):
             check_whole("FitConfig", name, getattr(self, name), 0)
+        check_real("FitConfig", "seed", self.seed, 0, 2**63 - 1)  # what torch's generator takes
         _check_amount("learning_rate", self.learning_rate, zero=False)
         if self.clip_norm is not None:
             _check_amount("clip_norm", self.clip_norm, zero=False)
@@ -99,7 +100,7 @@ class FitConfig:
 
 
 def _check_amount(name: str, value: Any, *, zero: bool) -> None:
-    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, Real) and not isinstance(value, bool) and value == value and value < 1e300
     if not number or value < 0 or (value == 0 and not zero):
         expected = f"a finite number {'of at least' if zero else 'above'} 0"
         raise InputError("FitConfig", name, expected, repr(value))
@@ -291,8 +292,16 @@ def _train(
                 now.best, now.since = validation, 0
                 now.best_weights = copy.deepcopy(now.averaged.state_dict())
             if state is not None:
-                save_training(now, *state)
+                _save(now, state)
             bar.set_postfix(epoch=len(now.rows), validation=f"{validation:.4f}", best=f"{now.best:.4f}")
+
+
+def _save(now: Training, state: tuple[dict, str | Path]) -> None:
+    """The state after an epoch; where it cannot be written, the best epoch is not lost with it."""
+    try:
+        save_training(now, *state)
+    except InputError as error:
+        raise StoppedError(error.where, error.variable, error.expected, error.found) from error
 
 
 def _step(
@@ -398,6 +407,12 @@ def _check(model: Model, session: xr.Dataset) -> None:
     if model.output != output:
         expected = f"{output!r} for {session['activity'].attrs['kind']}"
         raise InputError(type(model).__name__, "output", expected, repr(model.output))
+    if np.isinf(session["behavior"].values).any():
+        raise InputError("session", "behavior", "finite values, or NaN where not measured", "infinity")
+    activity = session["activity"].values
+    if not np.isfinite(activity).all() or (output == "softplus" and (activity < 0).any()):
+        expected = "finite values" if output == "identity" else "spike counts of 0 or more"
+        raise InputError("session", "activity", expected, "NaN, infinity or less")
     if session["frames"].dtype.kind == "f":
         for number, frame in enumerate(session["frames"].values):
             if not np.isfinite(frame).all():

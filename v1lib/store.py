@@ -227,6 +227,8 @@ def _check_scaling(scaling: Scaling, model: Model) -> None:
         values = np.array(getattr(scaling, name))
         if values.shape != shape or not np.isfinite(values.astype(float)).all():
             raise ValueError(f"{name} of the scaling is {getattr(scaling, name)}")
+        if name.endswith("sd") and not (values > 0).all():
+            raise ValueError(f"{name} of the scaling is not above 0")
 
 
 def kept_fit(

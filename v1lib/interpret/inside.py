@@ -11,6 +11,7 @@ from v1lib.features import scaled_behavior, scaled_frames
 from v1lib.fit import Run
 from v1lib.interpret.receptive_fields import check_bins
 from v1lib.models.encoders import VisualEncoder
+from v1lib.models.encoding import EncodingModel
 from v1lib.models.field import FieldModel
 
 
@@ -58,10 +59,12 @@ def look_inside(run: Run, session: xr.Dataset, bins: np.ndarray) -> xr.Dataset:
     Raises
     ------
     InputError
-        If the model sees nothing or reads no behaviour, its encoder does not begin with a convolution and
-        its ReLU, the session has frames of another size, or `bins` are not bins of it.
+        If it is another model, sees nothing or reads no behaviour, its encoder does not begin with a
+        convolution and its ReLU, the session has frames of another size, or `bins` are not bins of it.
     """
     model, scaling = run.model, run.scaling
+    if not isinstance(model, EncodingModel):
+        raise InputError("look_inside", "run", "an EncodingModel", type(model).__name__)
     if model.visual_encoder is None or model.behav_encoder is None:
         raise InputError("look_inside", "run", "a model with vision and behaviour", "one of them alone")
     if not isinstance(model.visual_encoder, VisualEncoder):

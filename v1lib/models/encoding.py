@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from v1lib.errors import InputError, check_real, check_whole
+from v1lib.errors import InputError, check_flag, check_real, check_whole
 from v1lib.models.encoders import ENCODERS, Autoencoder, make_encoder
 
 OUTPUTS = ("softplus", "identity")
@@ -296,11 +296,21 @@ def _check_sizes(arguments: dict[str, Any]) -> None:
         n = 2 if name == "frame_shape" else len(arguments["channels"])
         if len(row) != n:
             raise InputError("EncodingModel", name, f"{n} entries", repr(row))
-    if not 0 <= arguments["dropout"] < 1:
-        raise InputError("EncodingModel", "dropout", "from 0 to below 1", str(arguments["dropout"]))
-    if not arguments["shifter_divisor"] > 0:
-        found = str(arguments["shifter_divisor"])
-        raise InputError("EncodingModel", "shifter_divisor", "a positive number", found)
+    check_real("EncodingModel", "dropout", arguments["dropout"], 0, 1)
+    if arguments["dropout"] == 1:
+        raise InputError("EncodingModel", "dropout", "a number below 1", "1")
+    check_real("EncodingModel", "shifter_divisor", arguments["shifter_divisor"], 1e-3, 1e6)
+    for name in ("vision", "normalize_by_bin"):
+        check_flag("EncodingModel", name, arguments[name])
+    center = arguments["center"]
+    if center is not None:
+        if not isinstance(center, tuple | list) or len(center) != 2:
+            raise InputError("EncodingModel", "center", "x and y in px, or None", repr(center))
+        for place in center:
+            check_real("EncodingModel", "center", place, -1e6, 1e6)
+    if arguments["gaze"] and min(arguments["frame_shape"]) < 2:
+        expected = "two rows and columns or more, which a shifter needs"
+        raise InputError("EncodingModel", "frame_shape", expected, repr(arguments["frame_shape"]))
     for name in ("behavior_l1", "reconstruction"):
         check_real("EncodingModel", name, arguments[name], 0, inf)
 

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from v1lib.errors import InputError, check_real, check_whole
+from v1lib.errors import InputError, check_flag, check_real, check_whole
 from v1lib.models.encoding import OUTPUTS, Shifter, column_places, warp
 from v1lib.models.gaze import GazeRotation, retinal_places
 
@@ -268,8 +268,10 @@ def _check_sizes(arguments: dict[str, Any]) -> None:
     least = {"n_units": 1, "seq_len": 1, "pool": 1, "n_fields": 1, "n_energies": 0, "hidden": 1}
     for name, value in least.items():
         check_whole("FieldModel", name, arguments[name], value)
-    for name in ("finest", "smoothness", "window"):
-        check_real("FieldModel", name, arguments[name], 1e-6, 1e6)
+    for name, low in (("finest", 0.5), ("smoothness", 1e-3), ("window", 1e-2)):
+        check_real("FieldModel", name, arguments[name], low, 1e6)
+    for name in ("vision", "normalize", "local"):
+        check_flag("FieldModel", name, arguments[name])
     for name in ("field_penalty", "behavior_penalty"):
         check_real("FieldModel", name, arguments[name], 0, 1e6)
     shape, pool = arguments["frame_shape"], arguments["pool"]

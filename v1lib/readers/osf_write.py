@@ -101,6 +101,8 @@ def _arrays(session: xr.Dataset) -> dict[str, np.ndarray]:
         expected = "all six variables of the layout"
         raise InputError("session", "behavior", expected, f"none of the name {' or '.join(missing)}")
     video = session["frames"].attrs.get("stored_as", FRAME_NAMES[0])
+    if video not in FRAME_NAMES:
+        raise InputError("session", "frames attribute stored_as", f"one of {FRAME_NAMES}", repr(video))
     arrays = {"nsp": activity.values, video: session["frames"].values}
     for name, stored in BEHAVIOR_NAMES.items():
         arrays[stored] = session["behavior"].values[:, variables.index(name)]
