@@ -52,24 +52,19 @@ def plot_ceilings(score: xr.Dataset, noise: xr.Dataset) -> Figure:
     order = np.argsort(-score["oracle_r"].values)
     fig, ax = plt.subplots(figsize=(6.8, 3.4))
     places = np.arange(order.size)
+    low, high = noise["r_interval"].values[order].T
     ax.fill_between(
-        places, *noise["r_interval"].values[order].T, color=COLORS["ceiling"], alpha=0.2, lw=0, step="mid"
+        places, low, high, color=COLORS["ceiling"], alpha=0.2, lw=0, step="mid", label="noise ceiling"
     )
-    marks = (
-        (score["oracle_r"], None, 0.0, "_", "ceiling", "oracle; band: noise ceiling"),
-        (score["ceiling_r"], score["ceiling_r_interval"], 0.2, "s", "average", "Poisson ceiling"),
-        (score["r"], score["r_interval"], 0.0, "o", "joint", "model"),
-    )
-    for values, bounds, aside, marker, kind, label in marks:
-        if bounds is not None:
-            ax.vlines(places + aside, *bounds.values[order].T, color=COLORS[kind], lw=1.2)
-        size = 11 if marker == "_" else 5
-        ax.plot(
-            places + aside, values[order], marker, ms=size, mew=1.5 if marker == "_" else 0.5,
-            color=COLORS[kind], mec=COLORS[kind] if marker == "_" else "white", label=label,
-        )  # fmt: skip
+    ceiling, r = score["ceiling_r"].values[order], score["r"].values[order]
+    ax.plot(places, score["oracle_r"][order], "_", ms=11, mew=1.5, color=COLORS["planted"], label="oracle")
+    aside = places + 0.22
+    ax.vlines(aside, *score["ceiling_r_interval"].values[order].T, color=COLORS["ceiling"], lw=1)
+    ax.plot(aside, ceiling, "s", ms=4.5, mfc="white", mec=COLORS["ceiling"], label="Poisson ceiling")
+    ax.vlines(places, *score["r_interval"].values[order].T, color=COLORS["joint"], lw=1.5)
+    ax.plot(places, r, "o", ms=5, color=COLORS["joint"], mec="white", mew=0.5, label="model")
     ax.axhline(0, color=COLORS["chance"], lw=1, ls=":")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize="small")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize="small")
     ax.set(
         xlabel="unit, in the order of its oracle", ylabel="raw r", xticks=[], xlim=(-0.7, order.size - 0.3)
     )
@@ -122,7 +117,7 @@ def plot_paired(values: dict[str, dict[str, np.ndarray]], ylabels: dict[str, str
         table, places = np.stack(list(cases.values())), np.arange(len(cases))
         ax.plot(places, table, "o-", ms=3, color=COLORS["unit"], lw=0.5, alpha=0.6)
         for place, row in zip(places, table, strict=True):
-            mean_bar(ax, place, row)
+            mean_bar(ax, float(place), row)
         ax.axhline(0, color=COLORS["chance"], lw=1, ls=":")
         ax.set(xticks=places, ylabel=ylabels[measure], xlim=(-0.4, len(cases) - 0.6))
         ax.set_xticklabels(list(cases), fontsize="small")
