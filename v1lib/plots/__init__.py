@@ -1,5 +1,13 @@
 """The book's figures, in one style, by the parts of the book."""
 
+from v1lib.plots.evaluation import (
+    plot_ceilings,
+    plot_missed,
+    plot_null,
+    plot_paired,
+    plot_shift_against_truth,
+    plot_two_measures,
+)
 from v1lib.plots.model import (
     plot_differences,
     plot_fusion,
@@ -43,6 +51,7 @@ __all__ = [
     "plot_against_truth",
     "plot_alignment_quality",
     "plot_behavior",
+    "plot_ceilings",
     "plot_clock_errors",
     "plot_differences",
     "plot_eye_against_head",
@@ -56,15 +65,20 @@ __all__ = [
     "plot_leaks",
     "plot_learned_shift",
     "plot_maps",
+    "plot_missed",
     "plot_model_scores",
+    "plot_null",
+    "plot_paired",
     "plot_pictures",
     "plot_planted",
     "plot_receptive_fields",
     "plot_repeats",
+    "plot_shift_against_truth",
     "plot_spectra",
     "plot_splits",
     "plot_streams",
     "plot_trial_scores",
+    "plot_two_measures",
     "plot_two_pupils",
     "plot_units_by_condition",
     "use_style",
