@@ -36,7 +36,8 @@ def noise_ceiling(
         Aligned from the same recording, or part of it; its activity is not read.
     ranges : half-open ranges of bins, optional
         The bins to score, such as ``splits.test``; all stretches of the session without. The boxcar of
-        smoothed r stays inside each.
+        smoothed r stays inside each. The score of a run leaves out the first bins of each range, which
+        have no whole window behind them.
     n_draws, seed : int
         At least 2; 0 to 2⁶³ − 1.
 
@@ -95,7 +96,8 @@ def poisson_ceiling(session: xr.Dataset, ranges: Ranges | None = None, *, seed: 
         With spike counts.
     ranges : half-open ranges of bins, optional
         The bins to score, such as ``splits.test``; all stretches of the session without. The boxcar of
-        smoothed r stays inside each.
+        smoothed r stays inside each. The score of a run leaves out the first bins of each range, which
+        have no whole window behind them.
     seed : int
         Of the bootstrap.
 
