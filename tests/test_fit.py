@@ -152,6 +152,14 @@ def test_batches_hold_each_chunk_once_and_never_one_alone():
     assert [len(b) for b, _ in batches(((0, 26),), 2, 8, 1, np.random.default_rng(0))] == [1, 1, 1]
 
 
+def test_one_cycle_rises_in_the_first_quarter_and_falls_to_nothing():
+    rate = fit_module._learning_rate(replace(QUICK, learning_rate=0.5, schedule="one_cycle"), 100)
+    rates = np.array([rate(step) for step in range(101)])
+    assert rates[0] == pytest.approx(0.02) and rates[25] == pytest.approx(0.5) and rates[100] == 0
+    assert (np.diff(rates[:26]) > 0).all() and (np.diff(rates[25:]) < 0).all()
+    np.testing.assert_allclose(rates[62:64].mean(), 0.25, rtol=0.02)  # half way down
+
+
 def test_fluorescence_comes_back_in_its_own_units():
     session, _ = planted_session(900, 2, kind="fluorescence", rate=1.0)
     session = session.assign(

@@ -87,6 +87,12 @@ def test_the_null_by_hand(five):
             assert float(found[f"p{suffix}"][u]) == pytest.approx((1 + reached) / 31)
 
 
+def test_a_shift_that_is_as_high_counts():
+    """A prediction with a period gives the same r again and again: those shifts are no lower than none."""
+    r, null = np.array([0.5, 0.5]), np.array([[0.5, 0.2], [0.5 - 1e-14, 0.5 + 1e-14], [0.1, 0.6]])
+    np.testing.assert_allclose(nulls._p_values(r, null), [3 / 4, 3 / 4])
+
+
 def test_adjusted_for_the_false_discovery_rate_by_hand(many, monkeypatch):
     session, truth, run = many
     blurred = truth["rate"].values + 60 * np.random.default_rng(0).normal(size=truth["rate"].shape)

@@ -135,6 +135,8 @@ def test_another_video_needs_no_mean_video(tmp_path):
         (lambda video: video.astype(">u2"), np.uint8),
         (lambda video: video.astype(np.int16) - 100, np.float32),
         (lambda video: video.astype(np.uint16) * 7, np.float32),
+        (lambda video: video.astype(np.uint16) + (255 - int(video.max())), np.uint8),
+        (lambda video: video.astype(np.uint16) + (256 - int(video.max())), np.float32),
         (lambda video: video / 255, np.float32),
         (lambda video: video.astype(np.float64), np.float32),
         (lambda video: np.asfortranarray(video), np.uint8),
