@@ -2,12 +2,15 @@
 
 from v1lib.plots.model import (
     plot_differences,
+    plot_field_pairs,
     plot_fusion,
     plot_gaze_correction,
     plot_histories,
     plot_learned_shift,
+    plot_loss_by_time,
     plot_maps,
     plot_model_scores,
+    plot_time_courses,
 )
 from v1lib.plots.real import (
     plot_against_ceiling,
@@ -46,6 +49,7 @@ __all__ = [
     "plot_clock_errors",
     "plot_differences",
     "plot_eye_against_head",
+    "plot_field_pairs",
     "plot_fusion",
     "plot_gaze",
     "plot_gaze_correction",
@@ -55,6 +59,7 @@ __all__ = [
     "plot_lags",
     "plot_leaks",
     "plot_learned_shift",
+    "plot_loss_by_time",
     "plot_maps",
     "plot_model_scores",
     "plot_pictures",
@@ -64,6 +69,7 @@ __all__ = [
     "plot_spectra",
     "plot_splits",
     "plot_streams",
+    "plot_time_courses",
     "plot_trial_scores",
     "plot_two_pupils",
     "plot_units_by_condition",
