@@ -275,6 +275,8 @@ def plot_time_courses(lags: np.ndarray, learned: np.ndarray, planted: np.ndarray
 def plot_loss_by_time(histories: dict[str, pd.DataFrame], lowest: float) -> Figure:
     """Validation loss against the seconds that a fit has taken; a point is an epoch, dashed the true rate's.
 
+    Epochs far above the last ones lie outside the axes.
+
     Parameters
     ----------
     histories : dict
@@ -286,17 +288,16 @@ def plot_loss_by_time(histories: dict[str, pd.DataFrame], lowest: float) -> Figu
     for name, history in histories.items():
         kind, marker = MODEL_STYLES[name]
         seconds, loss = history["seconds"].cumsum(), history["validation_loss"]
-        face = "white" if name in _OPEN else COLORS[kind]
-        ax.plot(seconds, loss, f"{marker}-", color=COLORS[kind], mfc=face, lw=1, ms=4)
+        is_open = name in _OPEN
+        line = {"color": COLORS[kind], "lw": 1, "ls": ":" if is_open else "-"}
+        ax.plot(seconds, loss, marker=marker, mfc="white" if is_open else COLORS[kind], ms=4.5, **line)
         last = (float(seconds.iloc[-1]), float(loss.iloc[-1]))
-        ax.annotate(name, last, (5, 0), textcoords="offset points", fontsize="small", va="center")
+        ax.annotate(name, last, (5, 2), textcoords="offset points", fontsize="small")
     ax.axhline(lowest, color=COLORS["ceiling"], lw=1.2, ls="--")
-    ax.text(1, lowest + 0.008, "true rate", fontsize="small", color=COLORS["ceiling"])
     slowest = max(float(history["seconds"].sum()) for history in histories.values())
-    ax.set(
-        xlim=(0, 1.2 * slowest),
-        xlabel="time spent on the fit (s)",
-        ylabel="validation loss\n(nats a bin and unit)",
-    )
+    ax.text(slowest, lowest, "true rate", va="bottom", fontsize="small", color=COLORS["ceiling"])
+    highest = max(float(history["validation_loss"].iloc[-1]) for history in histories.values())
+    ax.set(xlim=(0, 1.15 * slowest), ylim=(lowest - 0.1 * (highest - lowest), 2 * highest - lowest))
+    ax.set(xlabel="time spent on the fit (s)", ylabel="validation loss\n(nats a bin and unit)")
     fig.tight_layout()
     return fig
