@@ -289,8 +289,16 @@ def plot_loss_by_time(histories: dict[str, pd.DataFrame], lowest: float) -> Figu
         kind, marker = MODEL_STYLES[name]
         seconds, loss = history["seconds"].cumsum(), history["validation_loss"]
         is_open = name in _OPEN
-        line = {"color": COLORS[kind], "lw": 1, "ls": ":" if is_open else "-"}
-        ax.plot(seconds, loss, marker=marker, mfc="white" if is_open else COLORS[kind], ms=4.5, **line)
+        ax.plot(
+            seconds,
+            loss,
+            ls=":" if is_open else "-",
+            lw=1,
+            marker=marker,
+            ms=4.5,
+            color=COLORS[kind],
+            mfc="white" if is_open else COLORS[kind],
+        )
         last = (float(seconds.iloc[-1]), float(loss.iloc[-1]))
         ax.annotate(name, last, (5, 2), textcoords="offset points", fontsize="small")
     ax.axhline(lowest, color=COLORS["ceiling"], lw=1.2, ls="--")
