@@ -10,12 +10,15 @@ from v1lib.plots.evaluation import (
 )
 from v1lib.plots.model import (
     plot_differences,
+    plot_field_pairs,
     plot_fusion,
     plot_gaze_correction,
     plot_histories,
     plot_learned_shift,
+    plot_loss_by_time,
     plot_maps,
     plot_model_scores,
+    plot_time_courses,
 )
 from v1lib.plots.real import (
     plot_against_ceiling,
@@ -55,6 +58,7 @@ __all__ = [
     "plot_clock_errors",
     "plot_differences",
     "plot_eye_against_head",
+    "plot_field_pairs",
     "plot_fusion",
     "plot_gaze",
     "plot_gaze_correction",
@@ -64,6 +68,7 @@ __all__ = [
     "plot_lags",
     "plot_leaks",
     "plot_learned_shift",
+    "plot_loss_by_time",
     "plot_maps",
     "plot_missed",
     "plot_model_scores",
@@ -77,6 +82,7 @@ __all__ = [
     "plot_spectra",
     "plot_splits",
     "plot_streams",
+    "plot_time_courses",
     "plot_trial_scores",
     "plot_two_measures",
     "plot_two_pupils",

@@ -10,13 +10,17 @@ from matplotlib.figure import Figure
 
 from v1lib.plots.style import COLORS, SIGNED_MAP, angle_ticks
 
-#: What the four models of one session are drawn in: entry of COLORS and marker by the model's name.
+#: What the models of one session are drawn in: entry of COLORS and marker by the model's name.
 MODEL_STYLES = {
     "full": ("joint", "o"),
     "vision only": ("vision", "s"),
     "behaviour only": ("behavior", "^"),
     "no shifter": ("joint", "D"),
+    "own model": ("joint", "P"),
+    "own, no shifter": ("joint", "X"),
 }
+#: Drawn open, to be told from the models with a shifter.
+_OPEN = ("no shifter", "own, no shifter")
 
 
 def plot_gaze_correction(
@@ -147,7 +151,7 @@ def plot_model_scores(scores: dict[str, xr.Dataset], seed: int = 0) -> Figure:
             spread = row + rng.uniform(-0.22, 0.22, score.sizes["unit"])
             ax.plot(score[metric], spread, ".", ms=4, color=color, alpha=0.35)
             ax.hlines(row, *score[f"mean_{metric}_interval"].values, color=color, lw=3)
-            face = "white" if name == "no shifter" else color
+            face = "white" if name in _OPEN else color
             ax.plot(score[f"mean_{metric}"], row, marker, ms=7, color=face, mec=color)
         oracle = float(scores[names[0]][f"mean_oracle_{metric}"])
         ax.axvline(oracle, color=COLORS["ceiling"], lw=1.2, ls="--")
@@ -216,4 +220,92 @@ def plot_learned_shift(learned: xr.Dataset, truth: xr.Dataset) -> Figure:
         )
     axes[0].set(ylabel="learned")
     fig.tight_layout(w_pad=0.5)
+    return fig
+
+
+def plot_field_pairs(pairs: dict[str, np.ndarray], titles: list[str], field_of_view_deg: float) -> Figure:
+    """Fields of some units, one row a kind, one column a unit; each to its own extreme, red: light excites.
+
+    Parameters
+    ----------
+    pairs : dict of (unit, y, x) arrays
+        By the row's label.
+    titles : list of str
+        One a unit.
+    """
+    size = (6.8, 1.0 * len(pairs) + 0.5)
+    fig, axes = plt.subplots(len(pairs), len(titles), figsize=size, sharex=True, sharey=True, squeeze=False)
+    for row, (name, fields) in zip(axes, pairs.items(), strict=True):
+        for ax, field in zip(row, fields, strict=True):
+            reach = np.abs(field).max()
+            ax.imshow(field, cmap=SIGNED_MAP, vmin=-reach, vmax=reach)
+            angle_ticks(ax, field.shape, field_of_view_deg)
+            ax.tick_params(labelsize="x-small")
+            ax.set_xlabel("")
+        row[0].set_ylabel(f"{name}\n(deg)", fontsize="small")
+    for top, bottom, title in zip(axes[0], axes[-1], titles, strict=True):
+        top.set_title(title, fontsize="small")
+        bottom.set_xlabel("deg")
+    fig.tight_layout(h_pad=0.3, w_pad=0.3)
+    return fig
+
+
+def plot_time_courses(lags: np.ndarray, learned: np.ndarray, planted: np.ndarray) -> Figure:
+    """Kernels in time, each of unit norm: thin lines are units, thick their mean, dashed the planted mean.
+
+    Parameters
+    ----------
+    lags : (lag,) array, s
+        Before the bin that is predicted.
+    learned, planted : (unit, lag) arrays
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(6.8, 2.5), sharex=True, sharey=True)
+    for ax, courses, name in ((left, planted, "planted"), (right, learned, "learned")):
+        ax.plot(1000 * lags, courses.T, color=COLORS["unit"], lw=0.6, alpha=0.6)
+        ax.set_title(name, fontsize="small")
+        ax.axhline(0, color=COLORS["chance"], lw=1, ls=":")
+        ax.set(xlabel="time before the bin (ms)")
+        ax.plot(1000 * lags, planted.mean(axis=0), color=COLORS["planted"], lw=1.6, ls="--")
+    right.plot(1000 * lags, learned.mean(axis=0), "o-", color=COLORS["vision"], lw=2, ms=4)
+    left.set(ylabel="weight (unit norm)", xlim=(1000 * lags[-1] + 8, -8))
+    fig.tight_layout()
+    return fig
+
+
+def plot_loss_by_time(histories: dict[str, pd.DataFrame], lowest: float) -> Figure:
+    """Validation loss against the seconds that a fit has taken; a point is an epoch, dashed the true rate's.
+
+    Epochs far above the last ones lie outside the axes.
+
+    Parameters
+    ----------
+    histories : dict
+        By the model's name (:data:`MODEL_STYLES`).
+    lowest : float
+        Loss of the true rate on the same bins, nats a bin and unit.
+    """
+    fig, ax = plt.subplots(figsize=(6.8, 3.2))
+    for name, history in histories.items():
+        kind, marker = MODEL_STYLES[name]
+        seconds, loss = history["seconds"].cumsum(), history["validation_loss"]
+        is_open = name in _OPEN
+        ax.plot(
+            seconds,
+            loss,
+            ls=":" if is_open else "-",
+            lw=1,
+            marker=marker,
+            ms=4.5,
+            color=COLORS[kind],
+            mfc="white" if is_open else COLORS[kind],
+        )
+        last = (float(seconds.iloc[-1]), float(loss.iloc[-1]))
+        ax.annotate(name, last, (5, 2), textcoords="offset points", fontsize="small")
+    ax.axhline(lowest, color=COLORS["ceiling"], lw=1.2, ls="--")
+    slowest = max(float(history["seconds"].sum()) for history in histories.values())
+    ax.text(slowest, lowest, "true rate", va="bottom", fontsize="small", color=COLORS["ceiling"])
+    highest = max(float(history["validation_loss"].iloc[-1]) for history in histories.values())
+    ax.set(xlim=(0, 1.15 * slowest), ylim=(lowest - 0.1 * (highest - lowest), 2 * highest - lowest))
+    ax.set(xlabel="time spent on the fit (s)", ylabel="validation loss\n(nats a bin and unit)")
+    fig.tight_layout()
     return fig

@@ -1,0 +1,58 @@
+"""Figures of models hold what they are given: each field in its panel, each epoch at its time."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from v1lib.plots import plot_field_pairs, plot_loss_by_time, plot_time_courses
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def test_each_field_is_in_the_row_of_its_kind_and_the_column_of_its_unit():
+    rng = np.random.default_rng(0)
+    pairs = {"planted": rng.normal(size=(3, 6, 8)), "learned": 5 * rng.normal(size=(3, 6, 8))}
+    axes = np.reshape(plot_field_pairs(pairs, list("abc"), 100.0).axes, (2, 3))
+    for row, fields in zip(axes, pairs.values(), strict=True):
+        for ax, field in zip(row, fields, strict=True):
+            (image,) = ax.images
+            np.testing.assert_array_equal(image.get_array(), field)
+            # Zero is the middle of the map, whatever the field's own scale.
+            assert image.get_clim() == (-np.abs(field).max(), np.abs(field).max())
+    assert [ax.get_title() for ax in axes[0]] == list("abc")
+    with pytest.raises(ValueError, match="zip"):
+        plot_field_pairs(pairs, list("ab"), 100.0)
+
+
+def test_kernels_run_towards_the_bin_and_means_are_of_their_panel():
+    lags, rng = 0.048 * np.arange(4), np.random.default_rng(1)
+    learned, planted = rng.normal(size=(2, 5, 4))
+    left, right = plot_time_courses(lags, learned, planted).axes
+    early, late = left.get_xlim()
+    assert early > 1000 * lags[-1] and late < 0  # the bin itself is at the right
+    for ax, courses, means in ((left, planted, [planted]), (right, learned, [planted, learned])):
+        drawn = [line.get_ydata() for line in ax.lines if len(line.get_ydata()) == 4]
+        for course, line in zip([*courses, *(one.mean(axis=0) for one in means)], drawn, strict=True):
+            np.testing.assert_allclose(line, course)
+
+
+def test_losses_stand_at_the_time_spent_and_the_true_rate_is_in_view():
+    histories = {
+        "full": pd.DataFrame({"seconds": [2.0, 1.0, 3.0], "validation_loss": [0.9, 0.8, 0.85]}),
+        "own model": pd.DataFrame({"seconds": [0.5, 0.5], "validation_loss": [0.7, 0.6]}),
+    }
+    (ax,) = plot_loss_by_time(histories, 0.5).axes
+    full, own, _ = ax.lines
+    np.testing.assert_allclose(full.get_xdata(), [2.0, 3.0, 6.0])
+    np.testing.assert_allclose(own.get_xdata(), [0.5, 1.0])
+    np.testing.assert_allclose(own.get_ydata(), [0.7, 0.6])
+    assert ax.get_xlim()[1] > 6.0 and ax.get_ylim()[0] < 0.5
+    with pytest.raises(KeyError):
+        plot_loss_by_time({"unknown": histories["full"]}, 0.5)
