@@ -28,6 +28,7 @@ import torch.nn.functional as F
 import xarray as xr
 from torch.utils.data import DataLoader, Dataset
 
+from v1lib.features import behavior_table
 from v1lib.fit import FitConfig, fit
 from v1lib.models import encoding_model
 from v1lib.models.encoding import EncodingModel, warp
@@ -98,8 +99,6 @@ def straightforward(seq_len: int) -> dict[str, float]:
     n_batches, warm = (6, 2) if seq_len == 1 else (3, 1)
     session = session_of(BATCH * n_batches + seq_len)
     model = encoding_model(session, seq_len=seq_len, center=(30.0, 40.0)).train()
-    from v1lib.features import behavior_table
-
     table = np.nan_to_num(behavior_table(session, model.columns))
     loader = DataLoader(Windows(session, seq_len, table), batch_size=BATCH, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-4)

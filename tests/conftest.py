@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import torch
 
 import v1lib
 from v1lib.errors import InputError
@@ -44,3 +45,12 @@ def real_file():
             pytest.skip(str(error))
 
     return path_of
+
+
+@pytest.fixture
+def one_thread():
+    """Two threads on a busy machine wait for each other longer than these small fits take."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -25,19 +25,11 @@ from v1lib.fit import FitConfig, fit
 from v1lib.models import encoding_model
 from v1lib.splits import Splits, split
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 fit_module = sys.modules["v1lib.fit"]  # as an attribute of the package, the name is the function
 
 SMALL = dict(channels=(4,), kernels=(5,), strides=(3,), dropout=0.3, hidden=8, shifter_width=8, seq_len=2)
 CONFIG = FitConfig(epochs=5, patience=5, learning_rate=4e-3, schedule="one_cycle", device="cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads on a busy machine wait for each other longer than these small fits take."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -23,21 +23,13 @@ from v1lib.score import pearson
 from v1lib.session import stretch_ranges
 from v1lib.splits import Splits, split
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 fit_module = sys.modules["v1lib.fit"]  # as an attribute of the package, the name is the function
 
 SMALL = dict(
     channels=(8, 8), kernels=(5, 3), strides=(2, 1), dropout=0.0, hidden=16, shifter_width=16, seq_len=2
 ) | {"behavior_l1": 0.1}
 QUICK = FitConfig(epochs=2, learning_rate=3e-3, device="cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads on a busy machine wait for each other longer than these small fits take."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

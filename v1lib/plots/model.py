@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from v1lib.plots.style import COLORS, SIGNED_MAP, angle_ticks
@@ -37,13 +40,28 @@ def plot_gaze_correction(
     field_of_view_deg : float
         Width of a picture.
     """
-    size = (6.8, 1.15 * len(pictures) + 0.5)
-    fig, axes = plt.subplots(len(pictures), len(titles), figsize=size, sharex=True, sharey=True)
-    for row, (name, stack) in zip(axes, pictures.items(), strict=True):
-        for ax, picture in zip(row, stack, strict=True):
-            ax.imshow(picture, cmap="gray", vmin=-2, vmax=2)
-            ax.axhline((picture.shape[0] - 1) / 2, color="white", lw=0.7)
-            ax.axvline((picture.shape[1] - 1) / 2, color="white", lw=0.7)
+
+    def draw(ax: Axes, picture: np.ndarray) -> None:
+        ax.imshow(picture, cmap="gray", vmin=-2, vmax=2)
+        ax.axhline((picture.shape[0] - 1) / 2, color="white", lw=0.7)
+        ax.axvline((picture.shape[1] - 1) / 2, color="white", lw=0.7)
+
+    return _grid_in_degrees(pictures, titles, field_of_view_deg, 1.15, draw)
+
+
+def _grid_in_degrees(
+    rows: dict[str, np.ndarray],
+    titles: list[str],
+    field_of_view_deg: float,
+    row_height: float,
+    draw: Callable[[Axes, np.ndarray], None],
+) -> Figure:
+    """Pictures of the visual field, a named row each, a titled column each, with angles on the outer axes."""
+    size = (6.8, row_height * len(rows) + 0.5)
+    fig, axes = plt.subplots(len(rows), len(titles), figsize=size, sharex=True, sharey=True, squeeze=False)
+    for row, (name, pictures) in zip(axes, rows.items(), strict=True):
+        for ax, picture in zip(row, pictures, strict=True):
+            draw(ax, picture)
             angle_ticks(ax, picture.shape, field_of_view_deg)
             ax.tick_params(labelsize="x-small")
             ax.set_xlabel("")
@@ -233,21 +251,12 @@ def plot_field_pairs(pairs: dict[str, np.ndarray], titles: list[str], field_of_v
     titles : list of str
         One a unit.
     """
-    size = (6.8, 1.0 * len(pairs) + 0.5)
-    fig, axes = plt.subplots(len(pairs), len(titles), figsize=size, sharex=True, sharey=True, squeeze=False)
-    for row, (name, fields) in zip(axes, pairs.items(), strict=True):
-        for ax, field in zip(row, fields, strict=True):
-            reach = np.abs(field).max()
-            ax.imshow(field, cmap=SIGNED_MAP, vmin=-reach, vmax=reach)
-            angle_ticks(ax, field.shape, field_of_view_deg)
-            ax.tick_params(labelsize="x-small")
-            ax.set_xlabel("")
-        row[0].set_ylabel(f"{name}\n(deg)", fontsize="small")
-    for top, bottom, title in zip(axes[0], axes[-1], titles, strict=True):
-        top.set_title(title, fontsize="small")
-        bottom.set_xlabel("deg")
-    fig.tight_layout(h_pad=0.3, w_pad=0.3)
-    return fig
+
+    def draw(ax: Axes, field: np.ndarray) -> None:
+        reach = np.abs(field).max()
+        ax.imshow(field, cmap=SIGNED_MAP, vmin=-reach, vmax=reach)
+
+    return _grid_in_degrees(pairs, titles, field_of_view_deg, 1.0, draw)
 
 
 def plot_time_courses(lags: np.ndarray, learned: np.ndarray, planted: np.ndarray) -> Figure:
