@@ -10,6 +10,11 @@ encoder, bin by bin; PyTorch's own layers and optimizer. Here: a frame is encode
 
 Both run in processes of their own, in turn, three times each; of each the fastest is taken, since other work
 on the machine only ever slows one down. Memory is the largest of the process, session included.
+
+    python benchmarks/training_speed.py --hour
+
+prints instead the largest memory of a process that holds a session of an hour, trains on it and predicts all
+of it, for the paper's network at seq_len 1 and 8 and for this project's own model.
 """
 
 from __future__ import annotations
@@ -29,8 +34,8 @@ import xarray as xr
 from torch.utils.data import DataLoader, Dataset
 
 from v1lib.features import behavior_table
-from v1lib.fit import FitConfig, fit
-from v1lib.models import encoding_model
+from v1lib.fit import FIELD_FIT, PAPER_FIT, FitConfig, fit, predict
+from v1lib.models import encoding_model, field_model
 from v1lib.models.encoding import EncodingModel, warp
 from v1lib.splits import Splits
 
@@ -127,6 +132,22 @@ def here(seq_len: int) -> dict[str, float]:
     return {"targets_per_s": epoch["targets"] / epoch["training_seconds"]}
 
 
+def hour(seq_len: int) -> dict[str, float]:
+    """An hour's session, trained on in ten places, and predicted; seq_len 0 is this project's own model."""
+    n = round(3600 / BIN_S)
+    session = session_of(n)
+    starts = range(0, n - 1000, n // 10)
+    train, validation, test = (tuple((a + b, a + b + 300) for a in starts) for b in (0, 300, 600))
+    splits = Splits(train, validation, test, "benchmark")
+    if seq_len == 0:
+        run = fit(field_model(session), session, splits, replace(FIELD_FIT, epochs=1))
+    else:
+        model = encoding_model(session, seq_len=seq_len, center=(30.0, 40.0))
+        run = fit(model, session, splits, replace(PAPER_FIT, epochs=1, scaling="training"))
+    predict(run, session)
+    return {}
+
+
 def measured(way: str, seq_len: int) -> dict[str, float]:
     """One way in a process of its own."""
     command = [sys.executable, __file__, "--way", way, str(seq_len)]
@@ -134,15 +155,23 @@ def measured(way: str, seq_len: int) -> dict[str, float]:
     return json.loads(made.stdout.splitlines()[-1])
 
 
+WAYS = {"straightforward": straightforward, "here": here, "hour": hour}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seq_len", nargs="*", type=int, default=[1, 2, 4, 8])
-    parser.add_argument("--way", choices=["straightforward", "here"])
+    parser.add_argument("--hour", action="store_true")
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.way:
-        found = (straightforward if arguments.way == "straightforward" else here)(arguments.seq_len[0])
+        found = WAYS[arguments.way](arguments.seq_len[0])
         found["gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(json.dumps(found))
+        return
+    if arguments.hour:
+        for seq_len, name in ((1, "network, seq_len 1"), (8, "network, seq_len 8"), (0, "own model")):
+            print(f"an hour's session, {name}: {measured('hour', seq_len)['gib']:.2f} GiB", flush=True)
         return
     print(f"{torch.get_num_threads()} threads; targets a second, fastest of three")
     print(f"{'seq_len':>8}{'straightforward':>18}{'GiB':>7}{'here':>10}{'GiB':>7}{'ratio':>8}")

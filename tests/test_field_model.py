@@ -1,5 +1,6 @@
 """The project's own model: its turned picture, its fields, its causality, and what it learns."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -277,7 +278,19 @@ def test_its_fields_are_where_they_were_planted(learned):
     # The planted fields lie in the middle two thirds; half of the frame's area holds most of what was found.
     power = np.square(found["linear"].values)
     assert (power[:, 2:10, 3:13].sum((1, 2)) > 0.8 * power.sum((1, 2))).all()
+    # One lag for all units, the strongest of their kernels together, also where a unit's own is another.
     model = run.model
+    lag = round(found.attrs["lag_s"] / 0.048)
+    through = found["kernel"].isel(term=0, lag=lag).values
+    np.testing.assert_allclose(
+        found["linear"], np.einsum("uf,ufyx->uyx", through, found["field"].values), rtol=1e-5, atol=1e-7
+    )
+    rebound = copy.deepcopy(run)
+    with torch.no_grad():  # the first unit answers most, by little, at a lag of its own
+        rebound.model.kernels[0, 0] = 0
+        rebound.model.kernels[0, 0, :, 0] = 1e-3
+    others = unit_fields(rebound, session)
+    assert others.attrs["lag_s"] < 5 * 0.048 and (others["linear"][0] == 0).all()
     size = torch.linalg.norm(model.fields().flatten(2), dim=2)[:, None, :, None] * model.kernels
     linear = size[:, 0].square().sum((1, 2))
     energy = model.energy_weight**2 * size[:, 1:].square().sum((1, 2, 3))

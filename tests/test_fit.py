@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from planted import planted_session
 from scipy.special import gammaln
 from scipy.stats import poisson
@@ -18,9 +19,9 @@ from v1lib.errors import InputError
 from v1lib.features import fit_scaling
 from v1lib.fingerprint import source_hash
 from v1lib.fit import DivergedError, FitConfig, MemoryShortError, choose_device, fit, predict
-from v1lib.models import encoding_model
-from v1lib.score import pearson
-from v1lib.session import stretch_ranges
+from v1lib.models import encoding_model, field_model
+from v1lib.score import pearson, score
+from v1lib.session import stretch_ranges, validate_session
 from v1lib.splits import Splits, split
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -254,7 +255,7 @@ def test_the_penalty_pulls_behaviour_weights_to_zero(planted):
 def test_inputs_are_standardised_over_the_training_part(planted):
     session, _, splits = planted
     model = encoding_model(session, "orig", **SMALL)
-    data = fit_module._data(session, fit_scaling(session, model.columns, splits), QUICK)
+    data = fit_module._data(session, fit_scaling(session, model.columns, splits), torch.device("cpu"))
     bins = torch.from_numpy(splits.bins("train"))[None]
     frames, behavior = data.inputs(bins)
     assert frames.shape == (1, bins.numel(), 1, 12, 16) and behavior.shape == (1, bins.numel(), 6)
@@ -268,7 +269,7 @@ def test_the_loss_of_counts_is_poissons(planted):
     model = encoding_model(session, "orig", **SMALL)
     torch.nn.init.zeros_(model.fc.weight)
     torch.nn.init.zeros_(model.fc.bias)  # softplus(0) = log 2
-    data = fit_module._data(session, fit_scaling(session, model.columns, splits), QUICK)
+    data = fit_module._data(session, fit_scaling(session, model.columns, splits), torch.device("cpu"))
     made = fit_module._error(model, data, ((100, 300), (400, 402)), lead=2)
     counts = session["activity"].values[102:300].astype(float)
     # The part that depends on the rate: torch leaves out the logarithm of the factorial.
@@ -354,7 +355,7 @@ def test_the_average_of_the_weights_is_what_is_validated_and_kept(planted, monke
     assert np.abs(kept - last).max() > 1e-3  # a tenth of the learning rate
     assert all(torch.equal(a, b) for a, b in zip(run.model.buffers(), buffers[-1], strict=True))
     lead = run.model.seq_len - 1
-    data = fit_module._data(session, run.scaling, config)
+    data = fit_module._data(session, run.scaling, torch.device("cpu"))
     assert fit_module._error(run.model, data, splits.validation, lead) == run.history["validation_loss"][0]
 
 
@@ -379,7 +380,7 @@ def test_the_history_tells_the_norm_before_clipping(planted):
     config = FitConfig(epochs=1, batch_chunks=1000, clip_norm=1e-3, device="cpu")
     run = fit(encoding_model(session, "orig", **SMALL), session, splits, config)
     model = encoding_model(session, "orig", **SMALL).train()
-    data = fit_module._data(session, run.scaling, config)
+    data = fit_module._data(session, run.scaling, torch.device("cpu"))
     lead = model.seq_len - 1
     ((bins, scored),) = batches(splits.train, lead, 64, 1000, np.random.default_rng(0))
     rates, penalty = model.rates_and_penalty(*data.inputs(bins))
@@ -467,6 +468,41 @@ def test_too_little_memory_says_what_to_lower(planted, monkeypatch, spoil, reaso
     assert "cpu for batch_chunks=5, chunk_bins=32 and frames of 12 x 16 px" in said
     assert reason in said and "\n" not in said
     assert len(caught.value.run.history) == 1  # the epoch before
+
+
+def test_too_little_memory_to_predict_says_so_too(planted, monkeypatch):
+    session, _, splits = planted
+    run = fit(encoding_model(session, "orig", **SMALL), session, splits, replace(QUICK, epochs=1))
+    monkeypatch.setattr(type(run.model), "forward", lambda *rest: torch.empty(2**50))
+    with pytest.raises(MemoryShortError, match=r"^predict: memory: expected enough .*can't allocate memory"):
+        predict(run, session)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the machine has the device that must be absent")
+def test_a_fit_of_a_machine_with_another_device_predicts_here(planted):
+    session, _, splits = planted
+    run = fit(encoding_model(session, "orig", **SMALL), session, splits, replace(QUICK, epochs=1))
+    elsewhere = replace(run, config=replace(run.config, device="cuda"))
+    np.testing.assert_array_equal(predict(elsewhere, session), predict(run, session))
+    with pytest.raises(InputError, match="FitConfig: device: expected a device of this machine"):
+        fit(run.model, session, splits, elsewhere.config)
+
+
+@pytest.mark.parametrize("wrong", [None, "session.nc", np.zeros(3), xr.DataArray(np.zeros(3))])
+def test_what_is_no_session_is_called_by_its_type(planted, wrong):
+    session, _, splits = planted
+    run = fit(encoding_model(session, "orig", **SMALL), session, splits, replace(QUICK, epochs=1))
+    for where, attempt in {
+        "fit": lambda: fit(run.model, wrong, splits, QUICK),
+        "predict": lambda: predict(run, wrong),
+        "score": lambda: score(run, wrong),
+        "split": lambda: split(wrong),
+        "session": lambda: validate_session(wrong),
+        "encoding_model": lambda: encoding_model(wrong),
+        "field_model": lambda: field_model(wrong),
+    }.items():
+        with pytest.raises(InputError, match=f"^{where}: session: .*found {type(wrong).__name__}"):
+            attempt()
 
 
 def test_other_errors_of_torch_are_left_as_they_are(planted, monkeypatch):
@@ -603,9 +639,7 @@ def test_any_model_that_keeps_the_contract_is_fitted(planted):
 def test_a_session_kept_on_the_device_gives_the_same_batches(planted, monkeypatch):
     session, _, splits = planted
     model = encoding_model(session, "orig", **SMALL)
-    data = fit_module._data(
-        session, fit_scaling(session, model.columns, splits), replace(QUICK, device="cuda")
-    )
+    data = fit_module._data(session, fit_scaling(session, model.columns, splits), torch.device("cuda"))
     near = fit_module._near(data)
     monkeypatch.setattr(fit_module, "RESIDENT_SHARE", 0.0)
     far = fit_module._near(data)

@@ -28,7 +28,7 @@ from v1lib.errors import InputError, check_real, check_whole
 from v1lib.features import Scaling, check_scaling, fit_scaling, frame_range, scaled_behavior
 from v1lib.fingerprint import bins_and_units, fit_key, source_hash
 from v1lib.memory import freed_blocks_kept
-from v1lib.session import stretch_ranges
+from v1lib.session import check_is_session, stretch_ranges
 from v1lib.splits import Ranges, Splits
 
 SCHEDULES = ("constant", "one_cycle")
@@ -180,6 +180,14 @@ def choose_device(name: str = "auto") -> torch.device:
         raise InputError("FitConfig", "device", "a device of this machine", f"{name!r} ({reason})") from error
 
 
+def _device_here(config: FitConfig) -> torch.device:
+    """The device of a fit's configuration; where the fit was made on another machine, what this one has."""
+    try:
+        return choose_device(config.device)
+    except InputError:
+        return choose_device()
+
+
 def fit(
     model: Model,
     session: xr.Dataset,
@@ -224,20 +232,21 @@ def fit(
     MemoryShortError
         If there is not enough memory; carries the best epoch.
     """
-    _check(model, session)
+    _check("fit", model, session)
     lead = model.seq_len - 1 + config.predict_offset
     check_ranges(splits, session, lead)
-    data = _data(session, fit_scaling(session, model.columns, splits, config.scaling), config)
+    scaling = fit_scaling(session, model.columns, splits, config.scaling)
+    data = _data(session, scaling, choose_device(config.device))
     state = None if resume is None else (_key(model, session, splits, config, data.device), resume)
     with own_generators(data.device, config.seed) as generators:
-        with _memory_named(session, config, data.device):
+        with _memory_named("fit", session, config, data.device):
             model.to(data.device)
             now = _begin(model, config, data.device, generators)
             data = _near(data)
         if state is not None and Path(state[1]).exists():
             restore_training(now, *state)
         try:
-            with _memory_named(session, config, data.device), freed_blocks_kept():
+            with _memory_named("fit", session, config, data.device), freed_blocks_kept():
                 _train(now, data, splits, lead, config, state)
         except StoppedError as error:
             if now.best_weights is not None:
@@ -366,7 +375,7 @@ def adopt(model: Model, session: xr.Dataset, splits: Splits, config: FitConfig) 
     InputError
         As :func:`fit`.
     """
-    _check(model, session)
+    _check("adopt", model, session)
     check_ranges(splits, session, model.seq_len - 1 + config.predict_offset)
     scaling = fit_scaling(session, model.columns, splits, config.scaling)
     history = pd.DataFrame({"epoch": np.zeros(0, int)}).set_index("epoch")
@@ -380,14 +389,24 @@ def predict(run: Run, session: xr.Dataset) -> xr.DataArray:
     -------
     xarray.DataArray, dims (time, unit), float32
         Aligned to the bin that is predicted. NaN in the first ``seq_len - 1 + predict_offset`` bins of
-        each stretch, which have no whole window behind them.
+        each stretch, which have no whole window behind them. Computed on the device of the fit's
+        configuration, or as ``auto`` on a machine that does not have it.
+
+    Raises
+    ------
+    InputError
+        If session and model do not match.
+    MemoryShortError
+        If there is not enough memory.
     """
-    _check(run.model, session)
-    data = _data(session, run.scaling, run.config)
+    _check("predict", run.model, session)
     lead = run.model.seq_len - 1 + run.config.predict_offset
-    run.model.to(data.device)
     ranges = tuple(stretch_ranges(session))
-    values = _predict(run.model, data, ranges, lead, _piece(run.config)).numpy()
+    device = _device_here(run.config)
+    with _memory_named("predict", session, run.config, device):
+        data = _data(session, run.scaling, device)
+        run.model.to(device)
+        values = _predict(run.model, data, ranges, lead, _piece(run.config)).numpy()
     run.model.cpu()
     if session["activity"].attrs["kind"] == "fluorescence":
         mean, sd = np.array([run.scaling.activity_mean, run.scaling.activity_sd], np.float32)
@@ -397,7 +416,8 @@ def predict(run: Run, session: xr.Dataset) -> xr.DataArray:
     return xr.DataArray(values, coords, ("time", "unit"), "prediction", {"units": unit})
 
 
-def _check(model: Model, session: xr.Dataset) -> None:
+def _check(where: str, model: Model, session: xr.Dataset) -> None:
+    check_is_session(where, session)
     shape = (session.sizes["y"], session.sizes["x"])
     if model.sees and shape != model.frame_shape:
         raise InputError("session", "frames", f"frames of {model.frame_shape}, the model's", f"{shape}")
@@ -419,7 +439,7 @@ def _check(model: Model, session: xr.Dataset) -> None:
                 raise InputError("session", "frames", "finite values", f"NaN or infinity in bin {number}")
 
 
-def _data(session: xr.Dataset, scaling: Scaling, config: FitConfig) -> _Data:
+def _data(session: xr.Dataset, scaling: Scaling, device: torch.device) -> _Data:
     activity = session["activity"].values.astype(np.float32)
     counts = session["activity"].attrs["kind"] == "spike_count"
     if not counts:
@@ -433,7 +453,7 @@ def _data(session: xr.Dataset, scaling: Scaling, config: FitConfig) -> _Data:
         torch.from_numpy(scaled_behavior(session, scaling)),
         torch.from_numpy(activity),
         scaling,
-        choose_device(config.device),
+        device,
         _poisson if counts else F.mse_loss,
     )
 
@@ -453,7 +473,7 @@ def _near(data: _Data) -> _Data:
 
 
 @contextmanager
-def _memory_named(session: xr.Dataset, config: FitConfig, device: torch.device) -> Iterator[None]:
+def _memory_named(where: str, session: xr.Dataset, config: FitConfig, device: torch.device) -> Iterator[None]:
     """Memory that does not suffice, in one sentence that says what to lower."""
     try:
         yield
@@ -468,7 +488,7 @@ def _memory_named(session: xr.Dataset, config: FitConfig, device: torch.device) 
             f"and frames of {session.sizes['y']} x {session.sizes['x']} px ({reason:.120})"
         )
         expected = "enough for a batch (lower batch_chunks, chunk_bins or the size of the session's frames)"
-        raise MemoryShortError("fit", "memory", expected, found) from error
+        raise MemoryShortError(where, "memory", expected, found) from error
 
 
 def _key(

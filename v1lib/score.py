@@ -41,6 +41,7 @@ from v1lib.metrics import (
     smoothed,
     smoothing_bins,
 )
+from v1lib.session import check_is_session
 from v1lib.splits import SMOOTHING_S, boxcar_bins
 
 __all__ = [
@@ -303,6 +304,7 @@ def paper_score(run: Run, session: xr.Dataset) -> xr.Dataset:
 
 def check_session(where: str, run: Run, session: xr.Dataset) -> None:
     """Refuse a session of other bins or units; a run of an older version carries no mark to compare with."""
+    check_is_session(where, session)
     mark = bins_and_units(session)
     if run.provenance.get("bins_and_units", mark) != mark:
         raise InputError(where, "session", "the bins and units that the run was fitted to", "others")

@@ -62,6 +62,12 @@ def stretch_ranges(session: xr.Dataset) -> list[tuple[int, int]]:
     return list(pairwise([0, *borders.tolist(), number.size]))
 
 
+def check_is_session(where: str | Path, session: object) -> None:
+    """Refuse what is no dataset, such as the path of one."""
+    if not isinstance(session, xr.Dataset):
+        raise InputError(where, "session", "a session (xarray.Dataset)", type(session).__name__)
+
+
 def validate_session(session: xr.Dataset, *, source: str | Path = "session") -> xr.Dataset:
     """Return `session` unchanged, or refuse it.
 
@@ -77,6 +83,7 @@ def validate_session(session: xr.Dataset, *, source: str | Path = "session") -> 
     InputError
         One sentence naming file, variable, what was expected and what was found.
     """
+    check_is_session(source, session)
     for name, (dims, dtypes) in _LAYOUT.items():
         if name not in session.variables:
             raise InputError(source, name, "a variable of that name", "none")

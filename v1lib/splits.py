@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from v1lib.errors import InputError, check_whole
-from v1lib.session import stretch_ranges
+from v1lib.session import check_is_session, stretch_ranges
 
 PROTOCOLS = ("guarded", "paper", "trials")
 PARTS = ("train", "validation", "test")
@@ -104,6 +104,7 @@ def split(
         If a part would be empty, a condition changes inside a stretch, a number is not a whole one that can
         be used, or the session was stored in parts that do not take turns or in other than `n_segments`.
     """
+    check_is_session("split", session)
     if protocol not in PROTOCOLS:
         raise InputError("split", "protocol", " or ".join(PROTOCOLS), repr(protocol))
     least = {"n_segments": 1, "seq_len": 1, "fold": 0, "n_folds": 3, "seed": 0}

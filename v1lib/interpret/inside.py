@@ -106,10 +106,11 @@ def unit_fields(run: Run, session: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         ``field`` (unit, field, y, x) on the retinal image; ``kernel`` (unit, term, field, lag), the first
         term linear, the others summed as energy, lag in s before the bin that is predicted; ``linear``
-        (unit, y, x), the linear term's fields times its kernels at the strongest lag, in drive for each
-        standard deviation of the training frames. ``energy_share`` (unit): the energies' part of the
-        summed squares of both terms' weights, each field counted with its norm; it does not say what part
-        of a rate they explain.
+        (unit, y, x), the linear term's fields times its kernels at one lag, the attribute ``lag_s``, in drive
+        for each standard deviation of the training frames. That lag is the strongest of all units
+        together: a unit's own strongest may be its rebound, whose field has the other sign.
+        ``energy_share`` (unit): the energies' part of the summed squares of both terms' weights, each field
+        counted with its norm; it does not say what part of a rate they explain.
 
     Raises
     ------
@@ -125,20 +126,18 @@ def unit_fields(run: Run, session: xr.Dataset) -> xr.Dataset:
     with torch.no_grad():
         fields, kernels = model.fields().numpy(), model.kernels.numpy()[..., ::-1]
         energy = 0.0 if model.energy_weight is None else model.energy_weight.abs().numpy()
-    strongest = np.abs(kernels[:, 0]).sum(1).argmax(-1)
-    weights = np.take_along_axis(kernels[:, 0], strongest[:, None, None], axis=2)[..., 0]
-    through = np.square(kernels * np.linalg.norm(fields, axis=(2, 3))[:, None, :, None]).sum((2, 3))
+    squares = np.square(kernels * np.linalg.norm(fields, axis=(2, 3))[:, None, :, None])
+    strongest = int(squares[:, 0].sum((0, 1)).argmax())
+    through = squares.sum((2, 3))
     summed = np.square(energy) * through[:, 1:].sum(1)
-    width = float(session.attrs["bin_width_s"])
+    lag = float(session.attrs["bin_width_s"]) * (np.arange(kernels.shape[-1]) + run.config.predict_offset)
     return xr.Dataset(
         {
             "field": (("unit", "field", "y", "x"), fields),
             "kernel": (("unit", "term", "field", "lag"), kernels),
-            "linear": (("unit", "y", "x"), np.einsum("uf,ufyx->uyx", weights, fields)),
+            "linear": (("unit", "y", "x"), np.einsum("uf,ufyx->uyx", kernels[:, 0, :, strongest], fields)),
             "energy_share": ("unit", summed / (summed + through[:, 0])),
         },
-        {
-            "unit": session["unit"].values,
-            "lag": width * (np.arange(kernels.shape[-1]) + run.config.predict_offset),
-        },
+        {"unit": session["unit"].values, "lag": lag},
+        {"lag_s": float(lag[strongest])},
     )

@@ -13,6 +13,7 @@ import xarray as xr
 from v1lib.features import behavior_set, gaze_set
 from v1lib.models.encoding import EncodingModel
 from v1lib.models.field import FieldModel
+from v1lib.session import check_is_session
 
 #: The models by the name that a stored run gives them.
 MODELS = {"EncodingModel": EncodingModel, "FieldModel": FieldModel}
@@ -51,6 +52,7 @@ def encoding_model(
     **sizes
         Passed on to :class:`EncodingModel`.
     """
+    check_is_session("encoding_model", session)
     return _for_session(EncodingModel, session, behavior, vision, shifter, seed, sizes)
 
 
@@ -79,6 +81,7 @@ def field_model(
         Passed on to :class:`FieldModel`. Without `pool`, frames are pooled as far as leaves a retinal image
         of 40 px or more across and divides both sides.
     """
+    check_is_session("field_model", session)
     if shifter is not None:
         sizes = {"shifter": shifter} | sizes
     sides = (session.sizes["y"], session.sizes["x"])

@@ -29,6 +29,20 @@ ENCODERS = ("cnn", "autoencoder", "resnet18", "efficientnet", "sensorium")
 BACKBONE_STRIDE = 32
 
 
+def _map_sizes(
+    frame_shape: tuple[int, int], kernels: tuple[int, ...], strides: tuple[int, ...]
+) -> list[tuple[int, int]]:
+    """Rows and columns of the frame and of what each convolution leaves of it."""
+    sizes = [frame_shape]
+    for kernel, stride in zip(kernels, strides, strict=True):
+        height, width = sizes[-1]
+        sizes.append(((height - kernel) // stride + 1, (width - kernel) // stride + 1))
+    if min(map(min, sizes)) < 1:
+        expected = f"kernels and strides that leave something of a frame of {frame_shape}"
+        raise InputError("EncodingModel", "kernels", expected, f"{kernels} with strides {strides}")
+    return sizes
+
+
 class VisualEncoder(nn.Module):
     """Convolutions, each with BatchNorm, ReLU and Dropout, then one linear map to the units."""
 
@@ -43,16 +57,12 @@ class VisualEncoder(nn.Module):
     ):
         super().__init__()
         layers: list[nn.Module] = []
-        height, width = frame_shape
         before = 1
+        height, width = _map_sizes(frame_shape, kernels, strides)[-1]
         for after, kernel, stride in zip(channels, kernels, strides, strict=True):
             layers += [nn.Conv2d(before, after, kernel, stride), nn.BatchNorm2d(after), nn.ReLU()]
             layers += [nn.Dropout(dropout)]
-            height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
             before = after
-            if height < 1 or width < 1:
-                expected = f"kernels and strides that leave something of a frame of {frame_shape}"
-                raise InputError("EncodingModel", "kernels", expected, f"{kernels} with strides {strides}")
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(before * height * width, n_units))
         self.map_shape = (before, height, width)
 
@@ -84,13 +94,13 @@ class Autoencoder(VisualEncoder):
     ):
         super().__init__(frame_shape, n_units, channels, kernels, strides, dropout)
         layers: list[nn.Module] = []
-        before, (height, width) = 1, frame_shape
-        for after, kernel, stride in zip(channels, kernels, strides, strict=True):
+        before = 1
+        sizes = _map_sizes(frame_shape, kernels, strides)
+        for after, kernel, stride, (height, width) in zip(channels, kernels, strides, sizes, strict=False):
             # Rows and columns that the convolution's last step did not reach are put back by the padding.
             rest = ((height - kernel) % stride, (width - kernel) % stride)
             back = nn.ConvTranspose2d(after, before, kernel, stride, output_padding=rest)
             layers = [back, nn.ReLU(), *layers] if layers else [back]
-            height, width = (height - kernel) // stride + 1, (width - kernel) // stride + 1
             before = after
         self.decoder = nn.Sequential(*layers)
 
