@@ -3,12 +3,13 @@
 import nbformat
 import papermill
 import pytest
+import torch
 from planted import planted_session
 
 import v1lib
 from book import pages
 from book.progress import ROOT
-from v1lib.models.paper import PUBLISHED_R
+from v1lib.models.paper import PUBLISHED_R, paper_model
 from v1lib.readers.osf_archive import PAPER_DROPPED, PAPER_KEPT
 
 MOUSE = "110421_J569LT"
@@ -29,11 +30,13 @@ def archive(tmp_path_factory):
 @pytest.mark.slow
 def test_the_chapter_runs_on_an_archive_given_by_its_path(archive, tmp_path, monkeypatch):
     monkeypatch.setenv("V1LIB_CACHE", str(tmp_path / "cache"))
-    quick = {"epochs": 1, "own_epochs": 1, "batch": 64}
+    weights = tmp_path / f"val_{MOUSE}_all_prod_seq_1.pth"
+    torch.save(paper_model(v1lib.open_session(archive), seed=5).state_dict(), weights)
+    paths, quick = {"archive": str(archive), "weights": str(weights)}, {"epochs": 1, "own_epochs": 1}
     done = papermill.execute_notebook(
         CHAPTER,
         tmp_path / "out.ipynb",
-        {"archive": str(archive), **quick},
+        paths | quick,
         progress_bar=False,
         cwd=tmp_path,
     )
@@ -45,7 +48,8 @@ def test_the_chapter_runs_on_an_archive_given_by_its_path(archive, tmp_path, mon
     texts = [output.data.get("text/plain", "") for output in outputs if "data" in output]
     beside, *_ = [text for text in texts if "published (Table 2" in text]
     assert all(f"{value:.3f}" in beside for value in PUBLISHED_R[MOUSE])
-    assert any("bit by bit" in output.get("text", "") for output in outputs)
+    printed = "".join(output.text for output in outputs if output.output_type == "stream")
+    assert "bit by bit" in printed and "published weights on these files: " in printed
 
 
 def test_published_figures_are_of_the_mice_whose_units_are_known():
