@@ -18,6 +18,7 @@ DATA_LABELS = {
     "simulated": "Simulated recording",
     "real": "Real recording",
     "both": "Simulated and real recordings",
+    "given": "Recording given by its path",
 }
 STATUS_MARK = "<!-- the build puts the table of runs here -->"
 UNKNOWN = "–"
@@ -93,9 +94,14 @@ def announce_kept(page: NotebookNode, executed: NotebookNode, profile: str) -> N
     _put_below_title(page, notice)
 
 
+def data_of(notebook: NotebookNode) -> str:
+    """The key in :data:`DATA_LABELS`: glued as ``data_shown`` where a parameter decides, else in metadata."""
+    return str(glued(notebook, "data_shown") or notebook.metadata["v1lib"]["data"])
+
+
 def label_data(page: NotebookNode) -> None:
     """Under the title, in colour and in words, whether the recording is simulated or real."""
-    data = page.metadata["v1lib"]["data"]
+    data = data_of(page)
     _put_below_title(page, f'<p class="v1-data v1-data-{data}">{DATA_LABELS[data]}</p>')
 
 
@@ -108,7 +114,7 @@ def add_provenance(
     checksums = glued(executed, "data_checksums")
     rows = {
         "Profile": _profile(executed, profile),
-        "Data": DATA_LABELS[page.metadata["v1lib"]["data"]].lower(),
+        "Data": DATA_LABELS[data_of(page)].lower(),
         "Parameters": ", ".join(f"{name} = {value!r}" for name, value in used.items()) or "none",
         "Input files": _checksums(checksums) if isinstance(checksums, dict) else "none",
         "Commit": commit(),
@@ -145,7 +151,7 @@ def status_table(executed: dict[str, NotebookNode], profile: str) -> str:
             total += record["duration_s"]
             memory = f"{record['peak_memory_mb'] / 1000:.2f} GB"
             run = [in_words(record["duration_s"]), memory, record["finished"]]
-        data = notebook.metadata["v1lib"]["data"]
+        data = data_of(notebook)
         cells = [f"{{doc}}`/notebooks/{stem}`", _profile(notebook, profile), data, *run]
         lines.append(f"| {' | '.join(cells)} |")
     lines.append(f"| All | {profile} | | {in_words(total)} | | |")

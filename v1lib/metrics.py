@@ -44,6 +44,14 @@ def smooth(values: np.ndarray, bins: int) -> np.ndarray:
     return (total[bins:] - total[:-bins]) / bins
 
 
+def smooth_over_ends(values: np.ndarray, bins: int) -> np.ndarray:
+    """Boxcar mean over time as the paper takes it, with zeros beyond both ends: (time, unit), as it came.
+
+    Bin by bin ``numpy.convolve(column, ones / bins, mode="same")``.
+    """
+    return np.apply_along_axis(np.convolve, 0, values.astype(np.float64), np.full(bins, 1 / bins), "same")
+
+
 def smoothed(where: str, values: np.ndarray, segments: Segments, bins: int) -> list[np.ndarray]:
     """Values of each segment smoothed inside it; segments shorter than the boxcar give nothing."""
     kept = [smooth(values[segment], bins) for segment in segments if segment.size >= bins]

@@ -38,6 +38,7 @@ from v1lib.metrics import (
     r_from_sums,
     r_within,
     smooth,
+    smooth_over_ends,
     smoothed,
     smoothing_bins,
 )
@@ -284,7 +285,7 @@ def paper_score(run: Run, session: xr.Dataset) -> xr.Dataset:
     if bins.size < box:
         raise InputError("paper_score", "test", f"at least {box} bins, the boxcar", str(bins.size))
     made, measured = (
-        np.apply_along_axis(np.convolve, 0, values[bins].astype(np.float64), np.full(box, 1 / box), "same")
+        smooth_over_ends(values[bins], box)
         for values in (predict(run, session).values, session["activity"].values)
     )
     r, error = pearson(made, measured), np.square(made - measured).mean(axis=0)
