@@ -1,4 +1,4 @@
-"""Execute notebooks one after the other, and again only those that something changed for.
+"""Execute notebooks, a few at a time, and again only those that something changed for.
 
 ``python -m book.execute [STEM ...]`` executes the repository's notebooks in place with their own values
 (``make notebooks``); the build executes them into ``_build/<profile>/executed``.
@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ from nbformat import NotebookNode
 
 from book.keys import code_cells, code_hash, content_key
 from book.profile import chapters
-from book.progress import ROOT, past_duration, run
+from book.progress import ROOT, end_running, past_duration, run
 
 #: Seconds a notebook is thought to take before it has ever run here.
 FIRST_GUESS_S = 60.0
@@ -27,13 +28,15 @@ FIRST_GUESS_S = 60.0
 #: Exit status of :mod:`book.execute_one` where a real recording could be neither found nor downloaded.
 NO_RECORDING = 69
 
+#: Notebooks executed at a time; each may need 2 GB of memory.
+LANES = min(4, os.cpu_count() or 1)
+
 KERNEL_ENVIRONMENT = {
     "TQDM_DISABLE": "1",  # a progress bar would be stderr on a page
     "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of .venv, whatever kernels the user has installed
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "2"),
-    # Threads that wait for each other by spinning slow a fit fivefold as soon as anything else wants a core.
-    "OMP_WAIT_POLICY": "passive",
+    # One notebook a core is faster than one fit on all of them, and what a fit gives depends on its threads.
+    "OMP_NUM_THREADS": "1",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
 
@@ -75,25 +78,35 @@ def execute_all(
             print(f"{path.stem}: nothing changed since it was executed")
     if waiting:
         warm_up()
-    failures = {}
     names = {path: f"{folder.parent.name}: {path.stem}" for path in waiting}
-    for number, path in enumerate(waiting, start=1):
-        log = folder / f"{path.stem}.log"
+
+    def execute(path: Path) -> Failure | None:
+        log, number = folder / f"{path.stem}.log", waiting.index(path) + 1
         command = [sys.executable, "-m", "book.execute_one", str(path), str(folder / path.name)]
+        later = sum(past_duration(names[other], FIRST_GUESS_S) for other in waiting[number:])
         status = run(
             [*command, "--parameters", json.dumps(parameters[path.stem])],
             label=f"[{number}/{len(waiting)}] {path.stem}",
             name=names[path],
             expected_s=FIRST_GUESS_S,
-            after_s=sum(past_duration(names[later], FIRST_GUESS_S) for later in waiting[number:]),
+            after_s=later / LANES,
             log=log,
             env=KERNEL_ENVIRONMENT,
         )
-        if status:
-            said = log.read_text().strip().splitlines() or ["it was ended from outside"]
-            sentence = f"{path.stem}: {said[-1]} (the whole log: {os.path.relpath(log)})"
-            failures[path] = Failure(sentence, status == NO_RECORDING)
-    return failures
+        if not status:
+            return None
+        said = log.read_text().strip().splitlines() or ["it was ended from outside"]
+        sentence = f"{path.stem}: {said[-1]} (the whole log: {os.path.relpath(log)})"
+        return Failure(sentence, status == NO_RECORDING)
+
+    with ThreadPoolExecutor(LANES) as lanes:
+        try:
+            found = dict(zip(waiting, lanes.map(execute, waiting), strict=True))
+        except BaseException:  # what the threads run would go on otherwise
+            lanes.shutdown(wait=False, cancel_futures=True)
+            end_running()
+            raise
+    return {path: failure for path, failure in found.items() if failure}
 
 
 def with_outputs(source: NotebookNode, executed: NotebookNode) -> NotebookNode:

@@ -20,6 +20,9 @@ DURATIONS = ROOT / "_build" / "durations.json"
 #: Seconds between two lines where the output is a file and no line can be rewritten.
 QUIET_INTERVAL_S = 30.0
 
+#: The commands that run now, and what each says of itself.
+_running: dict[subprocess.Popen, str] = {}
+
 
 def past_duration(name: str, otherwise: float) -> float:
     """Seconds that the step `name` took the last time it finished, or `otherwise`."""
@@ -41,6 +44,12 @@ def in_words(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def end_running() -> None:
+    """End the commands that other threads run now, each of which then reports its failure."""
+    for child in list(_running):
+        child.terminate()
+
+
 def run(
     command: list[str],
     *,
@@ -51,7 +60,7 @@ def run(
     log: Path | None = None,
     env: dict[str, str] | None = None,
 ) -> int:
-    """Run `command` and return its exit status.
+    """Run `command` and return its exit status; several threads may each run one.
 
     Parameters
     ----------
@@ -86,6 +95,7 @@ def run(
             try:
                 status = _watch(child, label, expected, after_s, start)
             finally:
+                _running.pop(child, None)
                 if child.poll() is None:
                     child.terminate()
                     child.wait()
@@ -97,6 +107,7 @@ def run(
 
 
 def _watch(child: subprocess.Popen, label: str, expected: float, after_s: float, start: float) -> int:
+    _running[child] = label
     interval = 1.0 if sys.stdout.isatty() else QUIET_INTERVAL_S
     while True:
         try:
@@ -107,10 +118,11 @@ def _watch(child: subprocess.Popen, label: str, expected: float, after_s: float,
             rest = f"about {in_words(expected - elapsed + after_s)} left"
             if elapsed > expected:
                 rest = f"longer than the {in_words(expected)} expected, then about {in_words(after_s)}"
-            line = f"{label}: {in_words(elapsed)} so far, {rest}"
-            print(f"\r\033[K{line}" if sys.stdout.isatty() else line, end="", flush=True)
-            if not sys.stdout.isatty():
-                print(flush=True)
+            line = _running[child] = f"{label}: {in_words(elapsed)} so far, {rest}"
+            if sys.stdout.isatty():
+                print("\r\033[K" + " | ".join(list(_running.values())), end="", flush=True)
+            else:
+                print(line, flush=True)
             continue
         if sys.stdout.isatty():
             print("\r\033[K", end="", flush=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from book import build, pages, progress
+from book import build, execute, pages, progress
 from book.build import compose, execute_chapters
 from book.execute import execute_all, is_current, store_in_place, use_kept_outputs
 from book.execute_one import lacks_recording
@@ -66,6 +68,52 @@ def test_reuse_failure_and_repair(tmp_path, capsys):
     assert dict(stored.metadata.v1lib.executed) == {
         name: record[name] for name in ("code", "library", "lock")
     }
+
+
+def test_notebooks_run_side_by_side(tmp_path, monkeypatch):
+    meet = """
+import time
+from pathlib import Path
+Path({own!r}).touch()
+for _ in range(600):  # a minute
+    if Path({other!r}).exists():
+        break
+    time.sleep(0.1)
+else:
+    raise TimeoutError("the other notebook did not run")
+"""
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    notebooks = [
+        write(tmp_path / "01_one.ipynb", meet.format(own=first, other=second)),
+        write(tmp_path / "02_two.ipynb", meet.format(own=second, other=first)),
+    ]
+    monkeypatch.setattr(execute, "LANES", 2)
+    assert execute_all(notebooks, tmp_path / "executed", {"01_one": {}, "02_two": {}}) == {}
+
+
+def test_an_ended_build_leaves_nothing_running(tmp_path):
+    mark = tmp_path / "kernel"
+    code = f"import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(300)"
+    path = write(tmp_path / "01_long.ipynb", code)
+    program = (
+        "import signal, sys; from pathlib import Path; from book import execute, progress\n"
+        f"progress.DURATIONS = Path({str(tmp_path / 'durations.json')!r})\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit('ended'))\n"
+        f"folder = Path({str(tmp_path / 'executed')!r})\n"
+        f"execute.execute_all([Path({str(path)!r})], folder, {{'01_long': {{}}}})"
+    )
+    build = subprocess.Popen([sys.executable, "-c", program], cwd=progress.ROOT)
+    until(lambda: mark.exists() and mark.read_text())
+    build.terminate()
+    assert build.wait(timeout=60) == 1
+    until(lambda: not psutil.pid_exists(int(mark.read_text())))  # a kernel ends when its parent has gone
+
+
+def until(happened, seconds=120.0):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
 
 
 def test_parameters_of_a_profile_reach_the_page(tmp_path):
