@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from v1lib.plots import plot_field_pairs, plot_loss_by_time, plot_time_courses
+from v1lib.plots import plot_field_pairs, plot_loss_by_time, plot_maps, plot_time_courses
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -29,6 +29,31 @@ def test_each_field_is_in_the_row_of_its_kind_and_the_column_of_its_unit():
     assert [ax.get_title() for ax in axes[0]] == list("abc")
     with pytest.raises(ValueError, match="zip"):
         plot_field_pairs(pairs, list("ab"), 100.0)
+
+
+def test_fields_on_one_scale_can_be_compared_and_the_middle_can_be_cut_out():
+    pairs = {"strong": np.full((2, 30, 40), -3.0), "weak": np.ones((2, 30, 40))}
+    for ax in plot_field_pairs(pairs, ["a", "b"], 90.0, one_scale=True, within_deg=45.0).axes:
+        assert ax.images[0].get_clim() == (-3.0, 3.0)
+        # A picture of 90 degrees across reaches 45 to each side of its middle, at (19.5, 14.5).
+        np.testing.assert_allclose(ax.get_xlim(), (-0.5, 39.5))
+        np.testing.assert_allclose(ax.get_ylim(), (34.5, -5.5))
+
+
+def test_kernels_before_and_after_share_a_scale_and_stand_above_their_map():
+    rng = np.random.default_rng(2)
+    kernels = {"before": rng.normal(size=(4, 3, 3)), "after": 5 * rng.normal(size=(4, 3, 3))}
+    maps = rng.uniform(size=(4, 5, 6)) * np.array([1, 3, 2, 4])[:, None, None]
+    panels = plot_maps(rng.normal(size=(6, 8)), maps, kernels, shown=2).subfigs[1].axes
+    drawn = [ax.images[0] for ax in panels]
+    before, after = kernels["before"], kernels["after"]
+    for image, picture in zip(
+        drawn, (before[3], before[1], after[3], after[1], maps[3], maps[1]), strict=True
+    ):
+        np.testing.assert_array_equal(image.get_array(), picture)
+    reach = np.abs([before[[3, 1]], after[[3, 1]]]).max()
+    assert {image.get_clim() for image in drawn[:4]} == {(-reach, reach)}
+    assert len({image.get_clim() for image in drawn[4:]}) == 1
 
 
 def test_kernels_run_towards_the_bin_and_means_are_of_their_panel():

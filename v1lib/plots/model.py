@@ -73,39 +73,43 @@ def _grid_in_degrees(
     return fig
 
 
-def plot_maps(frame: np.ndarray, maps: np.ndarray, kernels: np.ndarray, shown: int = 6) -> Figure:
-    """A frame, and what the first kernels make of it: kernel above, map below.
+def plot_maps(frame: np.ndarray, maps: np.ndarray, kernels: dict[str, np.ndarray], shown: int = 6) -> Figure:
+    """A frame, and what the first kernels make of it: a row for each kind of kernel, the maps below.
+
+    Kernels share one scale around zero, which a bar gives (red: positive); maps share another, from zero.
 
     Parameters
     ----------
     frame : (y, x) array
     maps : (channel, map_y, map_x) array
-    kernels : (channel, y, x) array
+    kernels : dict of (channel, y, x) arrays
+        By the row's label, such as before training and after it.
     shown : int
         Channels with the strongest maps that are drawn.
     """
     strongest = np.argsort(-maps.std(axis=(1, 2)))[:shown]
-    fig = plt.figure(figsize=(6.8, 2.0))
-    grid = fig.add_gridspec(2, shown + 2)
-    ax = fig.add_subplot(grid[:, :2])
-    ax.imshow(frame, cmap="gray", vmin=-2, vmax=2)
-    ax.set(xticks=[], yticks=[], xlabel="shifted frame")
-    for column, channel in enumerate(strongest, start=2):
-        above, below = fig.add_subplot(grid[0, column]), fig.add_subplot(grid[1, column])
-        reach = np.abs(kernels[channel]).max()
-        above.imshow(kernels[channel], cmap=SIGNED_MAP, vmin=-reach, vmax=reach)
-        below.imshow(maps[channel], cmap="gray", vmin=0, vmax=np.quantile(maps[channel], 0.99))
-        for panel in (above, below):
-            panel.set(xticks=[], yticks=[])
-        if column == 2:
-            above.set_ylabel("kernel")
-            below.set_ylabel("map")
-    fig.tight_layout(w_pad=0.4)
+    reach = max(float(np.abs(kind[strongest]).max()) for kind in kernels.values())
+    brightest = np.quantile(maps[strongest], 0.99)
+    fig = plt.figure(figsize=(6.8, 0.85 * len(kernels) + 1.0), layout="constrained")
+    beside, panels = fig.subfigures(1, 2, squeeze=False, width_ratios=[2, shown])[0]
+    left = beside.add_subplot()
+    left.imshow(frame, cmap="gray", vmin=-2, vmax=2)
+    left.set(xticks=[], yticks=[], xlabel="moved frame")
+    for row, (name, kind) in enumerate([*kernels.items(), ("map", maps)]):
+        is_map = row == len(kernels)
+        for column, channel in enumerate(strongest):
+            ax = panels.add_subplot(len(kernels) + 1, shown, row * shown + column + 1)
+            scale = (0, brightest) if is_map else (-reach, reach)
+            image = ax.imshow(kind[channel], "gray" if is_map else SIGNED_MAP, vmin=scale[0], vmax=scale[1])
+            ax.set(xticks=[], yticks=[], ylabel=name if column == 0 else "")
+        if not is_map:
+            signed = image
+    beside.colorbar(signed, ax=left, location="bottom", label="weight in a kernel")
     return fig
 
 
 def plot_fusion(time: np.ndarray, parts: dict[str, np.ndarray], rates: dict[str, np.ndarray]) -> Figure:
-    """One unit over some seconds: what sees, what behaves, their product, and the rate beside the counts.
+    """One channel over some seconds, from vision, from behaviour and their product, above a unit's rate.
 
     Parameters
     ----------
@@ -241,22 +245,45 @@ def plot_learned_shift(learned: xr.Dataset, truth: xr.Dataset) -> Figure:
     return fig
 
 
-def plot_field_pairs(pairs: dict[str, np.ndarray], titles: list[str], field_of_view_deg: float) -> Figure:
-    """Fields of some units, one row a kind, one column a unit; each to its own extreme, red: light excites.
+def plot_field_pairs(
+    pairs: dict[str, np.ndarray],
+    titles: list[str],
+    field_of_view_deg: float,
+    *,
+    one_scale: bool = False,
+    within_deg: float | None = None,
+) -> Figure:
+    """Fields of the retina, one row a kind, one column a title; red: light excites.
 
     Parameters
     ----------
-    pairs : dict of (unit, y, x) arrays
+    pairs : dict of (column, y, x) arrays
         By the row's label.
     titles : list of str
-        One a unit.
+        One a column, such as a unit.
+    field_of_view_deg : float
+        Width of a field's map.
+    one_scale : bool
+        Whether all fields are drawn to the largest extreme of any, rather than each to its own.
+    within_deg : float, optional
+        How far from the middle the axes reach to each side; to the edges of the maps if not given.
     """
+    largest = max(float(np.abs(fields).max()) for fields in pairs.values())
 
     def draw(ax: Axes, field: np.ndarray) -> None:
-        reach = np.abs(field).max()
+        reach = largest if one_scale else float(np.abs(field).max())
         ax.imshow(field, cmap=SIGNED_MAP, vmin=-reach, vmax=reach)
 
-    return _grid_in_degrees(pairs, titles, field_of_view_deg, 1.0, draw)
+    rows, columns = next(iter(pairs.values())).shape[1:]
+    aspect = rows / columns if within_deg is None else 1.0
+    fig = _grid_in_degrees(pairs, titles, field_of_view_deg, 6.2 / len(titles) * aspect + 0.15, draw)
+    if within_deg is not None:
+        half = columns / 2 / np.tan(np.deg2rad(field_of_view_deg / 2)) * np.tan(np.deg2rad(within_deg))
+        middle_x, middle_y = (columns - 1) / 2, (rows - 1) / 2
+        for ax in fig.axes:
+            ax.set(xlim=(middle_x - half, middle_x + half), ylim=(middle_y + half, middle_y - half))
+        fig.tight_layout(h_pad=0.3, w_pad=0.3)
+    return fig
 
 
 def plot_time_courses(lags: np.ndarray, learned: np.ndarray, planted: np.ndarray) -> Figure:
