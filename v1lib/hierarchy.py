@@ -88,21 +88,19 @@ def components(squares: ByLevels) -> ByLevels:
 def variance_of_mean(squares: ByLevels, shape: tuple[int, ...]) -> tuple[float, float]:
     """Variance of the mean of values of a shape (seed, unit, block) and Satterthwaite's degrees of freedom.
 
-    NaN for both where all levels are single.
+    The sum of the mean squares of single levels holds their interactions twice and more; the alternating
+    sum over all holds them once. By chance it can be below one of its mean squares, each of which is a part
+    of the variance: then that one stands for it. NaN for both where all levels are single.
     """
     if not squares:
         return np.nan, np.nan
-    added = components(squares)
-    kept = [levels for levels in squares if added[levels] > 0]
-    spread = 0.0
-    for levels, square in squares.items():
-        below = [fewer for fewer in kept if set(fewer) <= set(levels)]
-        factor = sum((-1) ** (len(levels) - len(fewer)) for fewer in below)
-        spread += (factor * square) ** 2 / degrees(levels, shape)
-    variance = sum(added.values())
+    variance = sum((-1) ** (len(levels) + 1) * square for levels, square in squares.items())
+    largest = max(squares, key=lambda levels: (squares[levels], degrees(levels, shape)))
+    if variance <= squares[largest]:
+        return squares[largest], degrees(largest, shape)
+    spread = sum(square**2 / degrees(levels, shape) for levels, square in squares.items())
     # Differences of mean squares can leave fewer degrees than the level with the fewest has.
-    least = min(degrees(levels, shape) for levels in squares)
-    return variance, max(variance**2 / spread, least) if spread else np.inf
+    return variance, max(variance**2 / spread, min(degrees(levels, shape) for levels in squares))
 
 
 def degrees(levels: Levels, shape: tuple[int, ...]) -> int:

@@ -159,6 +159,7 @@ def _table(
     by_animal = [[_of_animal(sample, level) for sample in one] for one in samples]
     bounds = {"interval", "bootstrap_interval", "animal_interval"}
     found: dict[str, tuple] = {}
+    dims: tuple[str, ...]
     for name in by_row[0]:
         dims = (dim, "bound") if name in bounds else (dim,)
         found[name] = (dims, np.array([row[name] for row in by_row]))

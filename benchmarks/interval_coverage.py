@@ -1,10 +1,11 @@
 """How often the intervals of :mod:`v1lib.tables` hold the truth, over sweeps simulated with known spreads.
 
-``.venv/bin/python benchmarks/coverage.py [N]`` prints, for 1, 3 and 10 animals and 1 and 3 seeds, the share
-of N (default 400) simulated sweeps whose 95 % interval of a mean difference of r holds the true one, and the
-interval's median width: of ``interval`` and of ``bootstrap_interval``, for animals that are random (the truth
-is the mean of all animals) and fixed (the mean of those animals). Once with spread at all levels, and once
-with two equal models, whose r differ by the noise of single fits and of the tested time alone.
+``.venv/bin/python benchmarks/interval_coverage.py [N]`` prints, for 1, 3 and 10 animals and 1 and 3 seeds, the
+share of N (default 400) simulated sweeps whose 95 % interval of a mean difference of r holds the true one, and
+the interval's median width: of ``interval`` and of ``bootstrap_interval``, for animals that are random (the
+truth is the mean of all animals) and fixed (the mean of those animals): with spread at all levels, with
+animals that differ much, and with two equal models, whose r differ by the noise of fits and of the tested
+time alone. ``.venv/bin/python benchmarks/interval_coverage.py N KIND`` prints one of these three.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import sys
 
 import numpy as np
 import xarray as xr
-from tqdm import tqdm
 
 from v1lib.tables import differences
 
 #: Standard deviations of the difference of r between two variants, by what it varies with.
 SPREAD = {"animal": 0.02, "unit": 0.03, "seed": 0.008, "seed_unit": 0.01}
-EQUAL = {"animal": 0.0, "unit": 0.0, "seed": 0.0, "seed_unit": 0.01}
+KINDS = {
+    "levels": SPREAD,
+    "animals": SPREAD | {"animal": 0.05},
+    "equal": {"animal": 0.0, "unit": 0.0, "seed": 0.0, "seed_unit": 0.01},
+}
 
 
 def crossed_effects(rng: np.random.Generator, sd: dict[str, float], shape: tuple[int, ...]) -> np.ndarray:
@@ -115,7 +119,7 @@ def covered(
     """Share of `n` sweeps whose interval holds the truth, and the median width, by animals and interval."""
     held: dict[str, list[bool]] = {}
     widths: dict[str, list[float]] = {}
-    for number in tqdm(range(n), desc=str(sizes), leave=False):
+    for number in range(n):
         results = simulated_results(
             np.random.default_rng([seed, number]), sd=sd, effects=(0.0, effect), **sizes
         )
@@ -134,11 +138,12 @@ def covered(
 def main() -> None:
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 400
     print(f"{n} sweeps a row: share of 95 % intervals that hold the truth, and their median width")
-    for title, sd, effect in (("spread at all levels", SPREAD, 0.03), ("two equal models", EQUAL, 0.0)):
-        print(f"\n{title}\n{'animals':>8}{'seeds':>6}  kind")
+    for kind in sys.argv[2:] or KINDS:
+        print(f"\n{kind}: {KINDS[kind]}\n{'animals':>8}{'seeds':>6}")
         for n_animals in (1, 3, 10):
             for n_seeds in (1, 3):
-                found = covered(n, {"n_animals": n_animals, "n_seeds": n_seeds}, sd, effect)
+                effect = 0.0 if kind == "equal" else 0.03
+                found = covered(n, {"n_animals": n_animals, "n_seeds": n_seeds}, KINDS[kind], effect)
                 for name, (share, width) in found.items():
                     print(f"{n_animals:>8}{n_seeds:>6}  {name:28}{share:8.3f}{width:10.4f}", flush=True)
 
