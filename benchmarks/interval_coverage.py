@@ -1,11 +1,11 @@
 """How often the intervals of :mod:`v1lib.tables` hold the truth, over sweeps simulated with known spreads.
 
-``.venv/bin/python benchmarks/interval_coverage.py [N]`` prints, for 1, 3 and 10 animals and 1 and 3 seeds, the
-share of N (default 400) simulated sweeps whose 95 % interval of a mean difference of r holds the true one, and
-the interval's median width: of ``interval`` and of ``bootstrap_interval``, for animals that are random (the
-truth is the mean of all animals) and fixed (the mean of those animals): with spread at all levels, with
-animals that differ much, and with two equal models, whose r differ by the noise of fits and of the tested
-time alone. ``.venv/bin/python benchmarks/interval_coverage.py N KIND`` prints one of these three.
+``.venv/bin/python benchmarks/interval_coverage.py [N]`` prints, for 1, 3 and 10 animals and 1 and 3 seeds,
+the share of N (default 400) simulated sweeps whose 95 % interval of a mean difference of r holds the true
+one, and the interval's median width: of ``interval`` and of ``bootstrap_interval``, for animals that are
+random (the truth is the mean of all animals) and fixed (the mean of those animals): with spread at all
+levels, with animals that differ much, and with two equal models, whose r differ by the noise of fits and of
+the tested time alone. ``.venv/bin/python benchmarks/interval_coverage.py N KIND`` prints one of these three.
 """
 
 from __future__ import annotations

@@ -43,26 +43,30 @@ def compared_pairs(
 
 def samples_of(results: xr.Dataset, score: str, variants: tuple[str, ...]) -> list[Sample]:
     """Scores of a variant, or of the first of two less the second, in each animal of the results."""
-    return [_sample(results, score, variants, place) for place in range(results.sizes["animal"])]
-
-
-def _sample(results: xr.Dataset, score: str, variants: tuple[str, ...], place: int) -> Sample:
-    here = results["unit_animal"].values == results["animal"].values[place]
-    part = results[[score, *(["block_sums"] if score == "r" else [])]].sel(variant=list(variants))
-    part = part.isel(unit=here)
-    values = _minus(list(part[score].transpose("variant", "seed", "unit").values))
-    sums: tuple[np.ndarray, ...] = ()
-    by_block = values[..., None]
+    places = [int(np.flatnonzero(results["variant"].values == name)[0]) for name in variants]
+    values = results[score].transpose("variant", "seed", "unit").values[places]
+    sums = None
     if score == "r":
-        part = part.isel(block=slice(int(results["n_blocks"].values[place])))
-        sums = tuple(part["block_sums"].transpose("variant", "seed", "unit", "block", "moment").values)
-        by_block = _minus([r_by_block(one) for one in sums])
+        order = ("variant", "seed", "unit", "block", "moment")
+        sums = results["block_sums"].transpose(*order).values[places]
+    found = []
+    for place, animal in enumerate(results["animal"].values):
+        here = results["unit_animal"].values == animal
+        n_blocks = 0 if sums is None else int(results["n_blocks"].values[place])
+        found.append(_sample(values[:, :, here], None if sums is None else sums[:, :, here, :n_blocks]))
+    return found
+
+
+def _sample(each: np.ndarray, sums: np.ndarray | None) -> Sample:
+    """What both variants have, from (variant, seed, unit) and (variant, seed, unit, block, 6)."""
+    values = _minus(list(each))
+    by_block = values[..., None] if sums is None else _minus([r_by_block(one) for one in sums])
     fitted = ~np.isnan(values).all(axis=1)
     whole = ~np.isnan(values[fitted]).any(axis=0) & ~np.isnan(by_block[fitted]).any(axis=(0, 2))
     return Sample(
         values[fitted][:, whole],
         by_block[fitted][:, whole],
-        tuple(one[fitted][:, whole] for one in sums),
+        () if sums is None else tuple(one[fitted][:, whole] for one in sums),
         int((~fitted).sum()),
         int((~whole).sum()),
     )
