@@ -50,7 +50,6 @@ def test_components_are_those_that_were_planted():
     n = 60
     for number in range(n):
         one = mean_squares(crossed_effects(np.random.default_rng([7, number]), sd, shape))
-        # Unbiased before what is negative becomes 0, so averaged before.
         found = {levels: found[levels] + one[levels] / n for levels in found}
     for levels, share in components(found).items():
         cells = np.prod([shape[LEVELS.index(level)] for level in levels])

@@ -73,28 +73,28 @@ def mean_squares(values: np.ndarray) -> ByLevels:
 
 
 def components(squares: ByLevels) -> ByLevels:
-    """What each level and interaction adds to the variance of the mean, none below 0, from mean squares.
+    """What each level and interaction adds to the variance of the mean, unbiased, from mean squares.
 
     A mean square holds its own component and those of all interactions that it is part of, each divided by
-    the number of cells; sums of alternating sign leave its own.
+    the number of cells; sums of alternating sign leave its own, which by chance can be below 0.
     """
     found = {}
     for levels in squares:
         above = [more for more in squares if set(levels) <= set(more)]
-        found[levels] = max(0.0, sum((-1) ** (len(more) - len(levels)) * squares[more] for more in above))
+        found[levels] = sum((-1) ** (len(more) - len(levels)) * squares[more] for more in above)
     return found
 
 
 def variance_of_mean(squares: ByLevels, shape: tuple[int, ...]) -> tuple[float, float]:
     """Variance of the mean of values of a shape (seed, unit, block) and Satterthwaite's degrees of freedom.
 
-    The sum of the mean squares of single levels holds their interactions twice and more; the alternating
-    sum over all holds them once. By chance it can be below one of its mean squares, each of which is a part
-    of the variance: then that one stands for it. NaN for both where all levels are single.
+    The mean squares of single levels together hold their interactions twice and more; the sum of the
+    components holds them once. By chance it can be below one of the mean squares, each of which is a part of
+    the variance: then that one stands for it. NaN for both where all levels are single.
     """
     if not squares:
         return np.nan, np.nan
-    variance = sum((-1) ** (len(levels) + 1) * square for levels, square in squares.items())
+    variance = sum(components(squares).values())
     largest = max(squares, key=lambda levels: (squares[levels], degrees(levels, shape)))
     if variance <= squares[largest]:
         return squares[largest], degrees(largest, shape)

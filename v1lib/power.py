@@ -130,7 +130,7 @@ def _components(samples: list[Sample]) -> dict[str, float]:
     for levels in level_sets((2, 2, 2)):
         name = "_".join(levels)
         known = [added[levels] * _cells(name, shape) for added, shape in each if levels in added]
-        found[name] = float(np.mean(known)) if known else np.nan
+        found[name] = max(0.0, float(np.mean(known))) if known else np.nan
     if len(there) > 1:
         within = np.mean([sum(added.values()) for added, _ in each])
         between = np.var([one.values.mean() for one in there], ddof=1)
