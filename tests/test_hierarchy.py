@@ -25,8 +25,7 @@ def held(sd, shape, n, seed=0):
     inside = 0
     for number in range(n):
         values = crossed_effects(np.random.default_rng([seed, number]), sd, shape)
-        spread = variance_of_mean(mean_squares(values), shape)
-        half, _ = t_interval([values.mean()], [spread], "fixed", 0.05)
+        half, _ = t_interval([values.mean()], [mean_squares(values)], "fixed", 0.05)
         inside += abs(values.mean()) <= half
     return inside / n
 
@@ -37,20 +36,24 @@ def test_mean_squares_of_one_level_and_of_two_are_those_of_the_textbook():
     table = values[..., 0]
     by_seed, by_unit = table.mean(axis=1), table.mean(axis=0)
     rest = table - by_seed[:, None] - by_unit + table.mean()
-    np.testing.assert_allclose(found["seed",], by_seed.var(ddof=1) / 4)
-    np.testing.assert_allclose(found["unit",], by_unit.var(ddof=1) / 7)
-    np.testing.assert_allclose(found["seed", "unit"], (rest**2).sum() / (3 * 6) / 28)
-    assert set(found) == {("seed",), ("unit",), ("seed", "unit")}
+    np.testing.assert_allclose(found["seed",][0], by_seed.var(ddof=1) / 4)
+    np.testing.assert_allclose(found["unit",][0], by_unit.var(ddof=1) / 7)
+    np.testing.assert_allclose(found["seed", "unit"][0], (rest**2).sum() / (3 * 6) / 28)
+    assert {levels: df for levels, (_, df) in found.items()} == {
+        ("seed",): 3,
+        ("unit",): 6,
+        ("seed", "unit"): 18,
+    }
 
 
 def test_components_are_those_that_were_planted():
     sd = {"seed": 0.5, "unit": 1.0, "block": 0.3, "seed_unit": 0.7, "unit_block": 0.4, "seed_unit_block": 0.6}
     shape = (6, 20, 20)
-    found = {levels: 0.0 for levels in mean_squares(np.zeros(shape))}
+    found = dict.fromkeys(mean_squares(np.zeros(shape)), (0.0, 1.0))
     n = 60
     for number in range(n):
         one = mean_squares(crossed_effects(np.random.default_rng([7, number]), sd, shape))
-        found = {levels: found[levels] + one[levels] / n for levels in found}
+        found = {levels: (found[levels][0] + one[levels][0] / n, 1.0) for levels in found}
     for levels, share in components(found).items():
         cells = np.prod([shape[LEVELS.index(level)] for level in levels])
         planted = sd.get("_".join(levels), 0.0) ** 2
@@ -64,7 +67,7 @@ def test_variance_is_that_of_the_mean_and_does_not_count_noise_twice():
     for number in range(300):
         values = crossed_effects(np.random.default_rng([3, number]), sd, SHAPE)
         means.append(values.mean())
-        variances.append(variance_of_mean(mean_squares(values), SHAPE)[0])
+        variances.append(variance_of_mean(mean_squares(values))[0])
     # The variance of 300 means is known to sqrt(2 / 300) = 8 %, so 25 % is three of these; what is taken in
     # place of an estimate below one of its parts may add some. Summing single levels would give 1.9.
     assert 0.75 < np.mean(variances) / np.var(means) < 1.45
@@ -88,14 +91,14 @@ def test_intervals_of_one_animal_hold_the_truth_as_often_as_they_say(sd, low, hi
 
 def test_a_single_level_leaves_one_sample_t():
     values = np.random.default_rng(1).standard_normal((1, 9, 1))
-    variance, df = variance_of_mean(mean_squares(values), values.shape)
+    variance, df = variance_of_mean(mean_squares(values))
     np.testing.assert_allclose([variance, df], [values.var(ddof=1) / 9, 8])
-    assert np.isnan(variance_of_mean(mean_squares(values[:, :1]), (1, 1, 1))).all()
+    assert np.isnan(variance_of_mean(mean_squares(values[:, :1]))).all()
 
 
 def test_random_animals_give_the_t_test_of_their_means_and_never_less_than_fixed_ones():
     means = [0.01, 0.05, 0.03]
-    tiny, large = [(1e-9, 10.0)] * 3, [(1e-2, 10.0)] * 3
+    tiny, large = ([{("unit",): (variance, 10.0)}] * 3 for variance in (1e-9, 1e-2))
     expected = ttest_1samp(means, 0)
     half, p = t_interval(means, tiny, "random", 0.05)
     np.testing.assert_allclose(p, expected.pvalue)
@@ -109,8 +112,10 @@ def test_random_animals_give_the_t_test_of_their_means_and_never_less_than_fixed
 
 
 def test_nothing_that_varies_leaves_nothing_to_say():
-    assert t_interval([0.1], [(np.nan, np.nan)], "fixed", 0.05) == (np.inf, 1.0)
-    assert t_interval([0.0], [(0.0, 5.0)], "fixed", 0.05) == (0.0, 1.0)
+    assert t_interval([0.1], [{}], "fixed", 0.05) == (np.inf, 1.0)
+    assert t_interval([0.0], [{("unit",): (0.0, 5.0)}], "fixed", 0.05) == (0.0, 1.0)
+    one, other = {("unit",): (0.1, 5.0)}, {}
+    assert t_interval([0.1, 0.2], [one, other], "fixed", 0.05) == (np.inf, 1.0)
 
 
 def test_pseudo_values_give_r_and_its_jackknife_variance():

@@ -7,7 +7,7 @@ from scipy.stats import t as student
 
 from benchmarks.interval_coverage import SPREAD, crossed_effects, simulated_results
 from v1lib.errors import InputError
-from v1lib.hierarchy import mean_squares, t_interval, variance_of_mean
+from v1lib.hierarchy import mean_squares, t_interval
 from v1lib.power import COMPONENTS, detectable_difference, variance_components
 
 SIZES = {"n_animals": 3, "n_units": 20, "n_seeds": 3, "n_blocks": 12}
@@ -24,8 +24,8 @@ def found_share(difference, animals, sizes, n, level):
         moved = rng.normal(0, SD["animal"] if animals == "random" else 0.0, sizes["n_animals"])
         each = [difference + move + crossed_effects(rng, inside, shape) for move in moved]
         means = [float(values.mean()) for values in each]
-        spreads = [variance_of_mean(mean_squares(values), shape) for values in each]
-        found += t_interval(means, spreads, animals, 0.05)[1] <= level
+        squares = [mean_squares(values) for values in each]
+        found += t_interval(means, squares, animals, 0.05)[1] <= level
     return found / n
 
 

@@ -11,6 +11,7 @@ jackknife pseudo-values over blocks (Tukey; Efron and Stein 1981, The Annals of 
 from __future__ import annotations
 
 from itertools import combinations
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -21,9 +22,9 @@ from v1lib.metrics import r_from_sums
 
 #: Axes of the values of an animal.
 LEVELS = ("seed", "unit", "block")
-#: Some of the levels, and a number of each such set.
+#: Some of the levels, and for each such set a mean square with its degrees of freedom.
 Levels = tuple[str, ...]
-ByLevels = dict[Levels, float]
+MeanSquares = dict[Levels, tuple[float, float]]
 Animals = Literal["random", "fixed"]
 
 
@@ -48,7 +49,7 @@ def r_by_block(sums: np.ndarray) -> np.ndarray:
     return n * _r(total) - (n - 1) * _r(total - sums)
 
 
-def mean_squares(values: np.ndarray) -> ByLevels:
+def mean_squares(values: np.ndarray) -> MeanSquares:
     """Mean square of each set of levels, as a share of the variance of the mean of all values.
 
     Parameters
@@ -57,9 +58,9 @@ def mean_squares(values: np.ndarray) -> ByLevels:
 
     Returns
     -------
-    dict
-        By levels, of which single ones (of size 1) are absent. For units alone it is the variance between
-        units' means over the number of units.
+    dict of pairs
+        Mean square and its degrees of freedom by levels, of which single ones (of size 1) are absent. For
+        units alone it is the variance between units' means over the number of units.
     """
     found = {}
     for levels in level_sets(values.shape):
@@ -67,12 +68,25 @@ def mean_squares(values: np.ndarray) -> ByLevels:
         part = values.mean(axis=tuple(set(range(3)) - set(axes)), keepdims=True)
         for axis in axes:
             part = part - part.mean(axis=axis, keepdims=True)
-        size = np.prod([values.shape[axis] for axis in axes])
-        found[levels] = float((part**2).sum() / degrees(levels, values.shape) / size)
+        df = degrees(levels, values.shape)
+        found[levels] = (float((part**2).sum() / df / part.size), float(df))
     return found
 
 
-def components(squares: ByLevels) -> ByLevels:
+def pooled(each: list[MeanSquares]) -> MeanSquares:
+    """Mean squares of the mean over animals from those of each animal; empty if one has none."""
+    if not all(each):
+        return {}
+    found = {}
+    for levels in dict.fromkeys(levels for one in each for levels in one):
+        parts = np.array([one[levels] for one in each if levels in one])
+        square, df = parts[:, 0].sum(), parts[:, 1]
+        spread = float((parts[:, 0] ** 2 / df).sum())
+        found[levels] = (float(square / len(each) ** 2), square**2 / spread if spread else df.sum())
+    return found
+
+
+def components(squares: MeanSquares) -> dict[Levels, float]:
     """What each level and interaction adds to the variance of the mean, unbiased, from mean squares.
 
     A mean square holds its own component and those of all interactions that it is part of, each divided by
@@ -81,43 +95,42 @@ def components(squares: ByLevels) -> ByLevels:
     found = {}
     for levels in squares:
         above = [more for more in squares if set(levels) <= set(more)]
-        found[levels] = sum((-1) ** (len(more) - len(levels)) * squares[more] for more in above)
+        found[levels] = sum((-1) ** (len(more) - len(levels)) * squares[more][0] for more in above)
     return found
 
 
-def variance_of_mean(squares: ByLevels, shape: tuple[int, ...]) -> tuple[float, float]:
-    """Variance of the mean of values of a shape (seed, unit, block) and Satterthwaite's degrees of freedom.
+def variance_of_mean(squares: MeanSquares) -> tuple[float, float]:
+    """Variance of a mean and Satterthwaite's degrees of freedom, from its mean squares.
 
     The mean squares of single levels together hold their interactions twice and more; the sum of the
     components holds them once. By chance it can be below one of the mean squares, each of which is a part of
-    the variance: then that one stands for it. NaN for both where all levels are single.
+    the variance: then that one stands for it. NaN for both where there are none.
     """
     if not squares:
         return np.nan, np.nan
-    variance = sum(components(squares).values())
-    largest = max(squares, key=lambda levels: (squares[levels], degrees(levels, shape)))
-    if variance <= squares[largest]:
-        return squares[largest], degrees(largest, shape)
-    spread = sum(square**2 / degrees(levels, shape) for levels, square in squares.items())
+    variance, largest = sum(components(squares).values()), max(squares.values())
+    if variance <= largest[0]:
+        return largest
+    spread = sum(square**2 / df for square, df in squares.values())
     # Differences of mean squares can leave fewer degrees than the level with the fewest has.
-    return variance, max(variance**2 / spread, min(degrees(levels, shape) for levels in squares))
+    return variance, max(variance**2 / spread, min(df for _, df in squares.values()))
 
 
 def degrees(levels: Levels, shape: tuple[int, ...]) -> int:
-    """Degrees of freedom of the mean square of these levels."""
-    return int(np.prod([shape[LEVELS.index(level)] - 1 for level in levels]))
+    """Degrees of freedom of the mean square of these levels in values of a shape (seed, unit, block)."""
+    return prod(shape[LEVELS.index(level)] - 1 for level in levels)
 
 
 def t_interval(
-    means: list[float], spreads: list[tuple[float, float]], animals: Animals, level: float
+    means: list[float], squares: list[MeanSquares], animals: Animals, level: float
 ) -> tuple[float, float]:
     """Half the width of an interval of the mean over animals, and the p value of that mean against 0.
 
     Parameters
     ----------
     means : list of float, one an animal
-    spreads : list of pairs, one an animal
-        From :func:`variance_of_mean`.
+    squares : list of dicts, one an animal
+        From :func:`mean_squares`.
     animals : str
         ``fixed``: the mean of these animals, whose variance is that of units, blocks and seeds alone.
         ``random``: the mean of all animals of which these are a sample. The variance between their means
@@ -133,13 +146,10 @@ def t_interval(
     half, p : float
         Infinite and 1 where nothing says how the mean varies.
     """
-    n, mean = len(means), float(np.mean(means))
-    variance, df = np.array(spreads).T
-    error = float(np.sqrt(variance.sum()) / n)
-    total = float(np.sum(np.where(variance > 0, variance**2 / df, 0.0)))
-    found = [_t(mean, error, float(variance.sum() ** 2 / total) if total else np.inf, level)]
+    mean = float(np.mean(means))
+    found = [_t(mean, *variance_of_mean(pooled(squares)), level)]
     if animals == "random":
-        found.append(_t(mean, float(np.std(means, ddof=1) / np.sqrt(n)), n - 1, level))
+        found.append(_t(mean, float(np.var(means, ddof=1)) / len(means), len(means) - 1, level))
     known = [pair for pair in found if np.isfinite(pair[0])]
     return (max(half for half, _ in known), max(p for _, p in known)) if known else (np.inf, 1.0)
 
@@ -196,9 +206,10 @@ def level_sets(shape: tuple[int, ...]) -> list[Levels]:
     return [levels for size in (1, 2, 3) for levels in combinations(several, size)]
 
 
-def _t(mean: float, error: float, df: float, level: float) -> tuple[float, float]:
-    if np.isnan(error):
+def _t(mean: float, variance: float, df: float, level: float) -> tuple[float, float]:
+    if np.isnan(variance):
         return np.inf, 1.0
-    if error == 0:
+    if variance == 0:
         return 0.0, float(mean == 0)
+    error = float(np.sqrt(variance))
     return float(student.ppf(1 - level / 2, df)) * error, float(2 * student.sf(abs(mean) / error, df))

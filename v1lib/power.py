@@ -15,10 +15,12 @@ from v1lib.errors import InputError, check_real, check_whole
 from v1lib.hierarchy import (
     LEVELS,
     Animals,
-    ByLevels,
+    MeanSquares,
     components,
+    degrees,
     level_sets,
     mean_squares,
+    pooled,
     variance_of_mean,
 )
 from v1lib.samples import Sample, compared_pairs, samples_of
@@ -111,10 +113,10 @@ def detectable_difference(
         raise InputError(where, "n_animals", "at least 2 where animals are random", str(n_animals))
     given = _checked(where, variances, animals)
     inside, shape = {name: given[name] for name in COMPONENTS[1:]}, (n_seeds, n_units, n_blocks)
-    variance, df = variance_of_mean(_expected_squares(inside, shape), shape)
+    variance, df = variance_of_mean(pooled([_expected_squares(inside, shape)] * n_animals))
     if np.isnan(variance):
         raise InputError(where, "n_units", "more than one unit, seed or block", "one of each")
-    tests = [(np.sqrt(variance / n_animals), df * n_animals)]
+    tests = [(np.sqrt(variance), df)]
     if animals == "random":
         within = sum(value / _cells(name, shape) for name, value in inside.items())
         tests.append((np.sqrt((given["animal"] + within) / n_animals), n_animals - 1))
@@ -143,13 +145,16 @@ def _cells(name: str, shape: tuple[int, ...]) -> int:
     return prod(shape[LEVELS.index(level)] for level in name.split("_"))
 
 
-def _expected_squares(inside: Mapping[str, float], shape: tuple[int, ...]) -> ByLevels:
+def _expected_squares(inside: Mapping[str, float], shape: tuple[int, ...]) -> MeanSquares:
     """Expected mean squares of a plan. A level of size 1 has none: what it adds alone is the same for all."""
     return {
-        levels: sum(
-            value / _cells(name, shape)
-            for name, value in inside.items()
-            if set(levels) <= set(name.split("_"))
+        levels: (
+            sum(
+                value / _cells(name, shape)
+                for name, value in inside.items()
+                if set(levels) <= set(name.split("_"))
+            ),
+            degrees(levels, shape),
         )
         for levels in level_sets(shape)
     }

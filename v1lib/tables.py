@@ -20,7 +20,7 @@ import xarray as xr
 from scipy.stats import false_discovery_control
 
 from v1lib.errors import InputError, check_real, check_whole
-from v1lib.hierarchy import Animals, bootstrap_mean, mean_squares, t_interval, variance_of_mean
+from v1lib.hierarchy import Animals, bootstrap_mean, mean_squares, t_interval
 from v1lib.samples import Sample, compared_pairs, samples_of
 
 Correction = Literal["holm", "benjamini-hochberg"]
@@ -201,7 +201,7 @@ def _of_animal(sample: Sample, level: float) -> dict[str, object]:
     if not values.size:
         return found
     mean = float(values.mean())
-    half, _ = t_interval([mean], [_spread(sample)], "fixed", level)
+    half, _ = t_interval([mean], [mean_squares(sample.by_block)], "fixed", level)
     return found | {
         "animal_mean": mean,
         "animal_interval": (mean - half, mean + half),
@@ -227,7 +227,7 @@ def _over_animals(samples: list[Sample], animals: Animals, level: float, seed: i
         return found
     means = [float(sample.values.mean()) for sample in there]
     mean = float(np.mean(means))
-    half, p = t_interval(means, [_spread(sample) for sample in there], scope, level)
+    half, p = t_interval(means, [mean_squares(one.by_block) for one in there], scope, level)
     drawn = bootstrap_mean([one.values for one in there], [one.sums for one in there], scope, seed)
     return found | {
         "mean": mean,
@@ -236,10 +236,6 @@ def _over_animals(samples: list[Sample], animals: Animals, level: float, seed: i
         "p": p,
         "sd_animals": _sd(np.array(means)),
     }
-
-
-def _spread(sample: Sample) -> tuple[float, float]:
-    return variance_of_mean(mean_squares(sample.by_block), sample.by_block.shape)
 
 
 def _sd(values: np.ndarray) -> float:
