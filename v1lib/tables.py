@@ -112,7 +112,15 @@ def differences(
 
     Notes
     -----
-    COVERAGE
+    Of 100 simulated sweeps a case (``benchmarks/interval_coverage.py 100``; a share is known to 2 to 4 %), so
+    many 95 % intervals held the true difference. ``interval``, random animals that differ by 0.05: 0.94 to
+    0.96 of three, 0.94 and more of ten; two equal models: above 0.95, since it is never narrower than with
+    fixed ones. One fixed animal: 0.90 to 0.99. Fixed animals and seeds that differ by as much as units do: down
+    to 0.92 with three seeds and 0.89 with two, because Satterthwaite's degrees are an approximation.
+    ``bootstrap_interval``: 0.76 with three random animals and three seeds, and 0.98 to 1.00 with fixed
+    animals, where it is a quarter to three quarters wider. With fixed animals and one seed the interval is
+    that of those fits: it held the mean over other fits in 0.73 of sweeps whose seeds differ by 0.01.
+    ``tests/test_hierarchy.py`` and ``tests/test_tables.py`` hold coverage to these.
     """
     _check("differences", results, score, animals, level, seed)
     if correction not in ("holm", "benjamini-hochberg"):
