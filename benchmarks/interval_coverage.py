@@ -5,7 +5,8 @@ the share of N (default 400) simulated sweeps whose 95 % interval of a mean diff
 one, and the interval's median width: of ``interval`` and of ``bootstrap_interval``, for animals that are
 random (the truth is the mean of all animals) and fixed (the mean of those animals): with spread at all
 levels, with animals that differ much, and with two equal models, whose r differ by the noise of fits and of
-the tested time alone. ``.venv/bin/python benchmarks/interval_coverage.py N KIND`` prints one of these three.
+the tested time alone. ``.venv/bin/python benchmarks/interval_coverage.py N KIND`` prints one of these three,
+and of KIND ``seeds`` the first share for 1, 2, 3 and 8 seeds where seeds matter as much as units.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import numpy as np
 import xarray as xr
 
+from v1lib.hierarchy import mean_squares, t_interval
 from v1lib.tables import differences
 
 #: Standard deviations of the difference of r between two variants, by what it varies with.
@@ -24,6 +26,8 @@ KINDS = {
     "animals": SPREAD | {"animal": 0.05},
     "equal": {"animal": 0.0, "unit": 0.0, "seed": 0.0, "seed_unit": 0.01},
 }
+#: Seeds that move all units together by as much as units differ.
+SEEDS_MATTER = {"seed": 0.01, "unit": 0.01, "seed_unit_block": 0.1}
 
 
 def crossed_effects(rng: np.random.Generator, sd: dict[str, float], shape: tuple[int, ...]) -> np.ndarray:
@@ -135,10 +139,25 @@ def covered(
     return {name: (float(np.mean(held[name])), float(np.median(widths[name]))) for name in held}
 
 
+def covered_by_seeds(n: int, n_seeds: int, sd: dict[str, float]) -> float:
+    """Share of `n` intervals of one animal, from normal values of 16 units and 24 blocks, that hold 0."""
+    held = 0
+    for number in range(n):
+        values = crossed_effects(np.random.default_rng([8, number]), sd, (n_seeds, 16, 24))
+        half, _ = t_interval([float(values.mean())], [mean_squares(values)], "fixed", 0.05)
+        held += bool(abs(values.mean()) <= half)
+    return held / n
+
+
 def main() -> None:
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 400
     print(f"{n} sweeps a row: share of 95 % intervals that hold the truth, and their median width")
-    for kind in sys.argv[2:] or KINDS:
+    for kind in sys.argv[2:] or [*KINDS, "seeds"]:
+        if kind == "seeds":
+            print(f"\nseeds: one fixed animal, {SEEDS_MATTER}\n{'seeds':>8}")
+            for n_seeds in (1, 2, 3, 8):
+                print(f"{n_seeds:>8}{covered_by_seeds(n, n_seeds, SEEDS_MATTER):10.3f}", flush=True)
+            continue
         print(f"\n{kind}: {KINDS[kind]}\n{'animals':>8}{'seeds':>6}")
         for n_animals in (1, 3, 10):
             for n_seeds in (1, 3):

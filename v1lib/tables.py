@@ -112,15 +112,14 @@ def differences(
 
     Notes
     -----
-    Of 100 simulated sweeps a case (``benchmarks/interval_coverage.py 100``; a share is known to 2 to 4 %), so
-    many 95 % intervals held the true difference. ``interval``, random animals that differ by 0.05: 0.94 to
-    0.96 of three, 0.94 and more of ten; two equal models: above 0.95, since it is never narrower than with
-    fixed ones. One fixed animal: 0.90 to 0.99. Fixed animals and seeds that differ by as much as units do: down
-    to 0.92 with three seeds and 0.89 with two, because Satterthwaite's degrees are an approximation.
-    ``bootstrap_interval``: 0.76 with three random animals and three seeds, and 0.98 to 1.00 with fixed
-    animals, where it is a quarter to three quarters wider. With fixed animals and one seed the interval is
-    that of those fits: it held the mean over other fits in 0.73 of sweeps whose seeds differ by 0.01.
-    ``tests/test_hierarchy.py`` and ``tests/test_tables.py`` hold coverage to these.
+    So many 95 % intervals held the true difference in simulated sweeps (``benchmarks/interval_coverage.py``;
+    100 sweeps a case, so that a share is known to 2 to 4 %; the tests of this module and of
+    :mod:`v1lib.hierarchy` hold coverage from below). Random animals that differ by 0.05 in r: ``interval``
+    0.96 and 0.94 of three animals with one and three seeds, 0.94 and 0.96 of ten; ``bootstrap_interval`` 0.92
+    and 0.76, 0.92 and 0.93. One fixed animal: ``interval`` 0.90 to 0.99, ``bootstrap_interval`` 0.98 to 1.00 at
+    a third to four fifths more width. Where seeds matter as much as units, 600 intervals of one fixed animal:
+    0.91 with two seeds, 0.93 with three, 0.94 with eight, because Satterthwaite's degrees are approximate;
+    0.68 with one, whose interval is that of these fits and says nothing of others.
     """
     _check("differences", results, score, animals, level, seed)
     if correction not in ("holm", "benjamini-hochberg"):
