@@ -116,8 +116,8 @@ def differences(
     100 sweeps a case, so that a share is known to 2 to 4 %; the tests of this module and of
     :mod:`v1lib.hierarchy` hold coverage from below). Random animals that differ by 0.05 in r: ``interval``
     0.96 and 0.94 of three animals with one and three seeds, 0.94 and 0.96 of ten; ``bootstrap_interval`` 0.92
-    and 0.76, 0.92 and 0.93. One fixed animal: ``interval`` 0.90 to 0.99, ``bootstrap_interval`` 0.98 to 1.00 at
-    a third to four fifths more width. Where seeds matter as much as units, 600 intervals of one fixed animal:
+    and 0.76, 0.92 and 0.93. One fixed animal: ``interval`` 0.90 to 0.99, ``bootstrap_interval`` 0.98 to 1.00,
+    a third to four fifths wider. Where seeds matter as much as units, 600 intervals of one fixed animal:
     0.91 with two seeds, 0.93 with three, 0.94 with eight, because Satterthwaite's degrees are approximate;
     0.68 with one, whose interval is that of these fits and says nothing of others.
     """
