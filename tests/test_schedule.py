@@ -94,3 +94,8 @@ def test_measured_costs_are_read_and_what_is_missing_refused(tmp_path):
         path.write_text(broken)
         with pytest.raises(InputError, match=r"costs\.json: "):
             read_costs(path)
+
+
+def test_the_longest_fits_begin_first():
+    families = {"short": Family(1.0, 0.0, 1.0, 10), "long": Family(10.0, 0.0, 1.0, 1)}
+    assert simulate(with_(families=families, overhead_s=0.0), 2).seconds == pytest.approx(10.0)
