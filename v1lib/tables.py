@@ -118,9 +118,10 @@ def differences(
     0.96 and 0.94 of three animals with one and three seeds, 0.94 and 0.96 of ten; ``bootstrap_interval`` 0.92
     and 0.76, 0.92 and 0.93. One fixed animal: ``interval`` 0.90 to 0.99, ``bootstrap_interval`` 0.98 to 1.00,
     a third to four fifths wider. Two equal models: ``interval`` 0.99 to 1.00 for random animals, since it is
-    never narrower than with fixed ones, 0.96 to 1.00 for fixed. Where seeds matter as much as units, 600 intervals of one fixed animal:
-    0.91 with two seeds, 0.93 with three, 0.94 with eight, because Satterthwaite's degrees are approximate;
-    0.68 with one, whose interval is that of these fits and says nothing of others.
+    never narrower than with fixed ones, 0.96 to 1.00 for fixed. Where seeds matter as much as units, 600
+    intervals of one fixed animal: 0.91 with two seeds, 0.93 with three, 0.94 with eight, because
+    Satterthwaite's degrees are approximate; 0.68 with one, whose interval is that of these fits and says
+    nothing of others.
     """
     _check("differences", results, score, animals, level, seed)
     if correction not in ("holm", "benjamini-hochberg"):
