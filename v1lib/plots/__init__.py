@@ -1,5 +1,6 @@
 """The book's figures, in one style, by the parts of the book."""
 
+from v1lib.plots.ablations import plot_forest, plot_ladder, plot_lengths
 from v1lib.plots.evaluation import (
     plot_ceilings,
     plot_missed,
@@ -59,15 +60,18 @@ __all__ = [
     "plot_differences",
     "plot_eye_against_head",
     "plot_field_pairs",
+    "plot_forest",
     "plot_fusion",
     "plot_gaze",
     "plot_gaze_correction",
     "plot_grating",
     "plot_head_tilt",
     "plot_histories",
+    "plot_ladder",
     "plot_lags",
     "plot_leaks",
     "plot_learned_shift",
+    "plot_lengths",
     "plot_loss_by_time",
     "plot_maps",
     "plot_missed",

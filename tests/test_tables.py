@@ -1,0 +1,256 @@
+"""Tables of a sweep, on results whose spreads and differences are planted."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.stats import ttest_rel
+
+from benchmarks.interval_coverage import KINDS, SPREAD, as_results, simulated_results
+from v1lib import bootstrap, hierarchy
+from v1lib.errors import InputError
+from v1lib.metrics import r_from_sums
+from v1lib.tables import differences, holm, summarize
+
+NOTHING = dict.fromkeys(SPREAD, 0.0)
+
+
+def results_of(seed=0, **sizes):
+    return simulated_results(np.random.default_rng(seed), **sizes)
+
+
+def without_fit(results, variant, seed, animal):
+    """The results with everything of one fit missing, as a sweep leaves it."""
+    here = (results["variant"] == variant) & (results["seed"] == seed)
+    gone = here & (results["unit_animal"] == animal)
+    changed = {name: results[name].where(~gone) for name in ("r", "bits_per_spike", "block_sums")}
+    return results.assign(changed)
+
+
+@pytest.fixture
+def few_draws(monkeypatch):
+    """Hardly any bootstrap, in tests that do not look at it."""
+    for module in (bootstrap, hierarchy):
+        monkeypatch.setattr(module, "N_BOOTSTRAP", 2)
+
+
+@pytest.fixture(scope="module")
+def results():
+    return results_of(effects=(0.0, 0.03, 0.1))
+
+
+def test_means_and_spreads_are_those_of_the_scores(results):
+    found = summarize(results)
+    r = results["r"]
+    for animal in results["animal"].values:
+        of = r[:, :, results["unit_animal"].values == animal].transpose("variant", "seed", "unit").values
+        one = found.sel(animal=animal)
+        np.testing.assert_allclose(one["animal_mean"], of.mean(axis=(1, 2)))
+        np.testing.assert_allclose(one["sd_units"], of.mean(axis=1).std(axis=1, ddof=1))
+        np.testing.assert_allclose(one["sd_seeds"], of.mean(axis=2).std(axis=1, ddof=1))
+        assert (one["n_units"] == 16).all() and (one["n_seeds"] == 3).all()
+    np.testing.assert_allclose(found["mean"], found["animal_mean"].mean("animal"))
+    np.testing.assert_allclose(found["sd_animals"], found["animal_mean"].std("animal", ddof=1))
+    assert (found["interval"].sel(bound="low") < found["mean"]).all()
+
+
+def test_every_animal_counts_the_same_whatever_its_units(results):
+    few = results.isel(unit=np.r_[0:4, 16:48])
+    found = summarize(few)
+    np.testing.assert_allclose(found["mean"], found["animal_mean"].mean("animal"))
+    assert found["n_units"].values[0].tolist() == [4, 16, 16]
+    assert (abs(found["mean"] - few["r"].mean(("seed", "unit"))) > 1e-6).all()
+
+
+def test_differences_are_paired_by_unit_and_seed(results):
+    found = differences(results, "a")
+    assert found["comparison"].values.tolist() == ["b − a", "c − a"]
+    r = results["r"].mean("seed")
+    expected = (r.sel(variant=["b", "c"]) - r.sel(variant="a")).groupby("unit_animal").mean()
+    np.testing.assert_allclose(found["animal_mean"], expected.transpose("variant", "unit_animal"))
+    np.testing.assert_allclose(found["mean"], found["animal_mean"].mean("animal"))
+    # Units differ by much more than a difference does.
+    alone = summarize(results).sel(animal="animal 0")["animal_interval"].diff("bound").squeeze().values[0]
+    paired = found.sel(animal="animal 0")["animal_interval"].diff("bound").squeeze().values[0]
+    assert paired < 0.8 * alone
+
+
+def test_animals_that_are_random_are_tested_as_pairs_of_their_means():
+    results = results_of(1, n_animals=5, sd=SPREAD | {"animal": 0.1})
+    means = summarize(results)["animal_mean"]
+    expected = ttest_rel(means.sel(variant="b"), means.sel(variant="a"))
+    found = differences(results, "a")
+    np.testing.assert_allclose(found["p"].values[0], expected.pvalue)
+    np.testing.assert_allclose(found["interval"].values[0], expected.confidence_interval(0.95))
+
+
+def test_a_family_is_corrected_together(results):
+    more = results_of(2, n_animals=4, effects=(0.0, 0.05, 0.0, 0.0, 0.0, 0.05))
+    alone, family = differences(more, pairs=[("b", "a")]), differences(more, "a")
+    assert family.attrs["n_comparisons"] == 5 and alone.attrs["n_comparisons"] == 1
+    assert family["p"].values[0] == alone["p"].values[0] == alone["p_corrected"].values[0]
+    assert family["p_corrected"].values[0] > alone["p_corrected"].values[0]
+    softer = differences(more, "a", correction="benjamini-hochberg")["p_corrected"]
+    assert (softer <= family["p_corrected"] + 1e-15).all() and (softer < family["p_corrected"]).any()
+
+
+def test_holm_is_the_textbooks():
+    # 5 · 0.01; max of that and 4 · 0.011; 3 · 0.02; 2 · 0.04; 0.9.
+    p = np.array([0.9, 0.02, 0.01, 0.04, 0.011])
+    np.testing.assert_allclose(holm(p), [0.9, 0.06, 0.05, 0.08, 0.05])
+    np.testing.assert_allclose(holm(np.array([0.6, 0.7])), [1.0, 1.0])
+
+
+def test_verdicts_say_which_way_and_only_what_is_certain():
+    results = results_of(3, effects=(0.0, 0.1, -0.1, 0.0), sd=KINDS["equal"])
+    found = differences(results, "a")
+    assert found["verdict"].values.tolist() == ["higher", "lower", "undecided"]
+    np.testing.assert_array_equal(found["verdict"] != "undecided", found["p_corrected"] <= 0.05)
+    turned = differences(results, pairs=[("a", "b")])
+    assert turned["verdict"].values.tolist() == ["lower"]
+    np.testing.assert_allclose(turned["mean"], -found["mean"].values[:1])
+    np.testing.assert_allclose(turned["p"], found["p"].values[:1])
+
+
+def test_no_more_than_five_percent_of_families_without_a_difference_hold_a_verdict(few_draws):
+    n, wrong = 80, {"holm": 0, "none": 0}
+    for number in range(n):
+        results = results_of(
+            [5, number], n_animals=4, n_seeds=2, n_units=6, n_blocks=8, effects=(0.0,) * 4, sd=SPREAD
+        )
+        found = differences(results, "a", score="bits_per_spike")
+        wrong["holm"] += bool((found["verdict"] != "undecided").any())
+        wrong["none"] += bool((found["p"] <= 0.05).any())
+    # 0.05 and three standard errors of 80 families; without correction 7 to 14 % of families would.
+    assert wrong["holm"] <= n * 0.05 + 3 * np.sqrt(n * 0.05 * 0.95)
+    assert wrong["holm"] < wrong["none"]
+
+
+@pytest.mark.parametrize(("n_animals", "n_seeds"), [(1, 3), (3, 1), (3, 3)])
+def test_intervals_of_r_hold_the_true_difference(n_animals, n_seeds, few_draws):
+    n, held = 60, 0
+    for number in range(n):
+        sizes = {"n_animals": n_animals, "n_seeds": n_seeds, "n_units": 10, "n_blocks": 16}
+        results = results_of([6, number], **sizes)
+        low, high = differences(results, "a")["interval"].values[0]
+        # With one animal the difference is that animal's.
+        true = results["true_effect"].sel(variant="b").mean() if n_animals == 1 else 0.03
+        held += bool(low <= true <= high)
+    # 57 of 60 expected, binomial standard deviation 1.7; three of them below. No upper bound: see the
+    # benchmark for where intervals are wider than they need be.
+    assert held >= 51
+
+
+def test_blocks_give_r_of_the_whole_data_back(results):
+    sums = results["block_sums"].sum("block").transpose("variant", "seed", "moment", "unit").values
+    np.testing.assert_allclose(r_from_sums(sums), results["r"])
+
+
+def test_blocks_beyond_those_of_an_animal_count_for_nothing(results):
+    padded = results.pad(block=(0, 7), constant_values=0.0)
+    xr.testing.assert_identical(differences(padded, "a"), differences(results, "a"))
+
+
+def test_time_widens_the_interval_of_r_and_its_absence_is_said(results):
+    assert differences(results, "a").attrs["not_in_intervals"] == "nothing"
+    other = differences(results, "a", score="bits_per_spike")
+    assert other.attrs["not_in_intervals"] == "time (the score has no block sums)"
+    # In a quarter of the time b and c predict the opposite in all units, as after a slip of the camera.
+    sums = results["block_sums"].transpose("variant", "seed", "unit", "block", "moment").values.copy()
+    sums[1:, :, :, :6, 1] *= -1
+    sums[1:, :, :, :6, 5] *= -1
+    slipped = as_results(sums, 3, results["true_effect"].values)
+    once = as_results(sums.sum(axis=3, keepdims=True), 3, results["true_effect"].values)
+    np.testing.assert_allclose(once["r"], slipped["r"])
+    width = [differences(each, "a")["animal_interval"].diff("bound") for each in (slipped, once)]
+    assert (width[0] > 1.5 * width[1]).all()
+
+
+def test_the_order_of_units_seeds_and_variants_changes_nothing_but_the_bootstrap(results):
+    rng = np.random.default_rng(0)
+    mixed = results.isel(
+        unit=rng.permutation(results.sizes["unit"]), seed=[2, 0, 1], variant=[2, 0, 1]
+    ).transpose("moment", ...)
+    pairs = [("b", "a"), ("c", "a")]
+    one, two = (differences(each, pairs=pairs).drop_vars("bootstrap_interval") for each in (results, mixed))
+    xr.testing.assert_allclose(one, two)
+
+
+def test_what_is_missing_is_left_out_of_both_and_counted(results):
+    gone = without_fit(results, "b", 1, "animal 0")
+    found = differences(gone, "a")
+    assert found["fits_left_out"].values.tolist() == [[1, 0, 0], [0, 0, 0]]
+    assert found["n_seeds"].values.tolist() == [[2, 3, 3], [3, 3, 3]]
+    rest = differences(results.sel(seed=[0, 2]), "a")
+    for name in ("animal_mean", "animal_interval", "sd_units", "sd_seeds"):
+        np.testing.assert_allclose(found[name].values[0, 0], rest[name].values[0, 0])
+        np.testing.assert_allclose(found[name].values[1], differences(results, "a")[name].values[1])
+
+
+def test_a_unit_without_a_score_is_left_out_and_counted(results):
+    r = results["r"].copy()
+    r[1, 0, 3] = np.nan
+    found = differences(results.assign(r=r), "a")
+    assert found["units_left_out"].values.tolist() == [[1, 0, 0], [0, 0, 0]]
+    rest = differences(results.isel(unit=np.delete(np.arange(48), 3)), "a")
+    np.testing.assert_allclose(found["mean"].values[0], rest["mean"].values[0])
+
+
+def test_an_animal_without_any_fit_is_left_out_and_nothing_at_all_is_no_comparison(results):
+    gone = results
+    for seed in (0, 1, 2):
+        gone = without_fit(gone, "b", seed, "animal 2")
+    found = differences(gone, "a")
+    assert found["n_animals"].values.tolist() == [2, 3] and found.attrs["n_comparisons"] == 2
+    assert np.isnan(found["animal_mean"].values[0, 2])
+    for animal in ("animal 0", "animal 1"):
+        for seed in (0, 1, 2):
+            gone = without_fit(gone, "b", seed, animal)
+    found = differences(gone, "a")
+    assert np.isnan(found["p_corrected"].values[0]) and found["verdict"].values[0] == "undecided"
+    assert found.attrs["n_comparisons"] == 1 and found["n_animals"].values.tolist() == [0, 3]
+    np.testing.assert_allclose(found["p_corrected"].values[1], found["p"].values[1])
+
+
+def test_a_single_animal_is_fixed_and_a_single_seed_said():
+    one = differences(results_of(n_animals=1, n_seeds=1), "a")
+    assert one["animals"].values.tolist() == ["fixed"] and np.isnan(one["sd_seeds"]).all()
+    assert one.attrs["not_in_intervals"] == "other fits (a single seed, fixed animals); other animals (fixed)"
+    three = differences(results_of(n_seeds=1), "a")
+    assert three["animals"].values.tolist() == ["random"] and three.attrs["not_in_intervals"] == "nothing"
+
+
+def test_fixed_animals_have_the_narrower_interval(results):
+    random, fixed = (differences(results, "a", animals=kind)["interval"] for kind in ("random", "fixed"))
+    assert (random.diff("bound") >= fixed.diff("bound")).all()
+    assert (random.diff("bound") > fixed.diff("bound")).any()
+
+
+def test_a_variant_that_is_the_reference_differs_by_nothing():
+    results = results_of(effects=(0.0, 0.0), sd=NOTHING)
+    same = xr.concat([results.sel(variant="a"), results.sel(variant="a")], "variant").assign_coords(
+        variant=["a", "b"]
+    )
+    same["n_blocks"], same["unit_animal"] = results["n_blocks"], results["unit_animal"]
+    found = differences(same, "a")
+    assert found["mean"].values[0] == 0 and found["p"].values[0] == 1
+    assert found["verdict"].values[0] == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "message"),
+    [
+        ({}, {"reference": "z"}, "variant: expected one of a, b, c, found 'z'"),
+        ({}, {"pairs": [("a", "z")]}, "variant: expected one of a, b, c, found 'z'"),
+        ({}, {}, "reference: expected a variant to compare with, or pairs, found none"),
+        ({}, {"reference": "a", "pairs": [("b", "a")]}, "each pair once"),
+        ({}, {"pairs": [("b", "b")]}, "two different variants"),
+        ({}, {"reference": "a", "score": "loss"}, "score: expected one of r, bits_per_spike, found 'loss'"),
+        ({}, {"reference": "a", "animals": "both"}, "animals: expected random or fixed"),
+        ({}, {"reference": "a", "correction": "none"}, "correction: expected holm or benjamini-hochberg"),
+        ({}, {"reference": "a", "level": 0}, "level: expected a number from 0.001 to 0.5"),
+        ({"block_sums": None}, {"reference": "a"}, "block_sums: expected sums of each block"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_in_a_sentence(results, change, arguments, message):
+    with pytest.raises(InputError, match=message):
+        differences(results.drop_vars(list(change)), **arguments)

@@ -1,0 +1,203 @@
+"""Figures of a sweep: the ladder of models, which differences are real, and what a longer memory adds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from v1lib.plots.style import COLORS
+
+#: Narrower than other figures, with names inside, so that a phone shows them in readable letters.
+WIDTH_IN = 5.2
+ANIMAL_MARKERS = "os^vPX*d"
+VERDICT_MARKERS = {"higher": ">", "lower": "<", "undecided": "D"}
+
+
+def plot_ladder(
+    results: xr.Dataset, summary: xr.Dataset, kinds: Mapping[str, str], *, label: str = "raw r"
+) -> Figure:
+    """Score of each variant, the first at the top: points are units, thin lines animals, diamonds means.
+
+    Parameters
+    ----------
+    results : xarray.Dataset
+        From :func:`v1lib.sweep.sweep`; a unit's point is its mean over seeds. With `oracle_r` and a summary
+        of r a dashed line is the mean of the true rate's r, each animal counting the same.
+    summary : xarray.Dataset
+        Of the same results from :func:`v1lib.tables.summarize`; its variants are drawn, in its order.
+    kinds : mapping
+        Entry of :data:`~v1lib.plots.style.COLORS` by variant.
+    label : str
+        Of the axis.
+    """
+    score, names = summary.attrs["score"], [str(name) for name in summary["variant"].values]
+    fig, ax = _rows(names)
+    rng = np.random.default_rng(0)
+    by_unit = results[score].mean("seed").transpose("variant", "unit")
+    for row, name in enumerate(names):
+        values = by_unit.sel(variant=name).values
+        aside = row + rng.uniform(-0.16, 0.16, values.size)
+        ax.plot(values, aside, "o", ms=2.5, color=COLORS[kinds[name]], alpha=0.45, mec="none")
+    _animals(ax, summary)
+    _means(ax, summary, ["D"] * len(names), [True] * len(names))
+    ax.axvline(0, color=COLORS["chance"], lw=1, ls=":")
+    _above(ax, 0.0, "chance")
+    if score == "r" and "oracle_r" in results:
+        of_animal = results["oracle_r"].groupby(results["unit_animal"]).mean()
+        oracle = float(of_animal.mean())
+        ax.axvline(oracle, color=COLORS["planted"], lw=1, ls="--")
+        _above(ax, oracle, "oracle")
+    ax.set_xlabel(label)
+    _legend(fig, ax)
+    return fig
+
+
+def plot_forest(
+    found: xr.Dataset, detectable: float | None = None, *, label: str = "difference of raw r"
+) -> Figure:
+    """Differences with their intervals, the first at the top: a filled arrow is real, an open diamond is not.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        From :func:`v1lib.tables.differences`. Arrows point where the corrected verdict does, so that the bar
+        of an open diamond, which is not corrected, can lie beside 0. Small markers are single animals. A
+        comparison that nothing is left of says so.
+    detectable : float, optional
+        From :func:`v1lib.power.detectable_difference`: true differences inside the grey band would be missed
+        more often than the plan allows.
+    label : str
+        Of the axis.
+    """
+    names = [str(name) for name in found["comparison"].values]
+    fig, ax = _rows(names)
+    if detectable is not None:
+        ax.axvspan(-detectable, detectable, color=COLORS["train"], alpha=0.5, lw=0)
+        _above(ax, 0.0, "the plan may miss these")
+    ax.axvline(0, color=COLORS["ceiling"], lw=1)
+    verdicts = [str(verdict) for verdict in found["verdict"].values]
+    _animals(ax, found, lines=False)
+    _means(ax, found, [VERDICT_MARKERS[one] for one in verdicts], [one != "undecided" for one in verdicts])
+    ax.set_xlabel(label)
+    for marker, meaning in ((">", "higher"), ("<", "lower"), ("D", "undecided")):
+        ax.plot([], [], marker, label=meaning, **_mean_style(marker, marker != "D"))
+    _legend(fig, ax)
+    return fig
+
+
+def plot_lengths(
+    results: xr.Dataset,
+    summary: xr.Dataset,
+    lengths: Mapping[str, int],
+    published: Mapping[str, Mapping[int, float]] | None = None,
+    *,
+    label: str = "raw r",
+) -> Figure:
+    """Score by the frames of a sequence, one panel an animal: thin lines are seeds, bands intervals.
+
+    The panels' axes have different middles and the same span, so that slopes can be compared.
+
+    Parameters
+    ----------
+    results, summary : xarray.Dataset
+        As in :func:`plot_ladder`. The band, of the mean over units and seeds, holds how much units differ,
+        which is the same for all lengths: which lengths differ is a matter of :func:`plot_forest`.
+    lengths : mapping
+        Frames by variant.
+    published : mapping, optional
+        By animal and frames, such as of :data:`v1lib.published.TABLE_3`; squares.
+    label : str
+        Of the axes.
+    """
+    names = sorted(lengths, key=lambda name: lengths[name])
+    places = [lengths[name] for name in names]
+    animals = [str(animal) for animal in summary["animal"].values]
+    fig, axes = plt.subplots(
+        len(animals), 1, figsize=(WIDTH_IN, 0.6 + 1.5 * len(animals)), sharex=True, squeeze=False
+    )
+    for ax, animal in zip(axes[:, 0], animals, strict=True):
+        one = summary.sel(variant=names, animal=animal)
+        here = results["unit_animal"].values == animal
+        by_seed = results[summary.attrs["score"]].sel(variant=names).isel(unit=here).mean("unit")
+        ax.fill_between(places, *one["animal_interval"].values.T, color=COLORS["mean"], alpha=0.15, lw=0)
+        ax.plot(places, by_seed.transpose("variant", "seed"), color=COLORS["unit"], lw=0.7)
+        ax.plot(places, one["animal_mean"], "D-", ms=5, color=COLORS["mean"], mec="white", lw=1.5)
+        printed = {} if published is None else published.get(animal, {})
+        if printed:
+            ax.plot(
+                list(printed), list(printed.values()), "s", ms=5, mfc="none", mec=COLORS["paper"], mew=1.4
+            )
+        ax.set_title(animal, loc="left", fontsize="small")
+        ax.set(ylabel=label, xticks=places)
+    _same_span(axes[:, 0])
+    axes[-1, 0].set(xlabel="frames in a sequence")
+    handles = [
+        plt.Line2D([], [], color=COLORS["mean"], marker="D", mec="white", label="mean"),
+        plt.Line2D([], [], color=COLORS["unit"], lw=0.7, label="single seeds"),
+    ]
+    if published:
+        square: dict[str, Any] = {"marker": "s", "mfc": "none", "mec": COLORS["paper"], "mew": 1.4, "ls": ""}
+        handles.append(plt.Line2D([], [], label="published", **square))
+    fig.legend(handles=handles, loc="upper right", ncols=3, fontsize="small")
+    fig.tight_layout(rect=(0, 0, 1, 0.97))
+    return fig
+
+
+def _rows(names: list[str]) -> tuple[Figure, Axes]:
+    """One row a name, the first at the top, with the name above what will be drawn in it."""
+    fig, ax = plt.subplots(figsize=(WIDTH_IN, 1.0 + 0.52 * len(names)))
+    ax.set(ylim=(len(names) - 0.4, -0.6), yticks=[])
+    ax.spines["left"].set_visible(False)
+    for row, name in enumerate(names):
+        ax.text(0.0, row - 0.28, name, transform=ax.get_yaxis_transform(), va="center", fontsize="small")
+    return fig, ax
+
+
+def _animals(ax: Axes, table: xr.Dataset, *, lines: bool = True) -> None:
+    """Means of each animal, each with its marker and, down the rows, a thin line."""
+    rows = np.arange(len(table["animal_mean"]))
+    for number, animal in enumerate(table["animal"].values):
+        marker = ANIMAL_MARKERS[number % len(ANIMAL_MARKERS)]
+        style: dict[str, Any] = {"ms": 4.5, "color": COLORS["ceiling"], "mfc": "white", "mew": 0.8, "lw": 0.6}
+        means = table["animal_mean"].sel(animal=animal).values
+        ax.plot(means, rows, marker=marker, ls="-" if lines else "", label=str(animal), zorder=2.2, **style)
+
+
+def _means(ax: Axes, table: xr.Dataset, markers: list[str], filled: list[bool]) -> None:
+    for row, (marker, full) in enumerate(zip(markers, filled, strict=True)):
+        mean, (low, high) = table["mean"].values[row], table["interval"].values[row]
+        if np.isnan(mean):
+            ax.text(0, row, " not defined", va="center", fontsize="small")
+        if np.isfinite(high - low):
+            ax.hlines(row, low, high, color=COLORS["mean"], lw=2.5, zorder=2.4)
+        ax.plot(mean, row, marker, zorder=2.6, **_mean_style(marker, full))
+
+
+def _mean_style(marker: str, full: bool) -> dict[str, Any]:
+    size = 9 if marker in "<>" else 7
+    face, edge = (COLORS["mean"], "white") if full else ("white", COLORS["mean"])
+    return {"ms": size, "mfc": face, "mec": edge, "mew": 1.3}
+
+
+def _above(ax: Axes, place: float, text: str) -> None:
+    """A word above the axes, over a place along them."""
+    ax.text(place, 1.01, text, transform=ax.get_xaxis_transform(), ha="center", fontsize="small")
+
+
+def _legend(fig: Figure, ax: Axes) -> None:
+    style: dict[str, Any] = {"fontsize": "small", "handlelength": 1.5, "columnspacing": 1.2}
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), borderaxespad=1.8, ncols=3, **style)
+    fig.tight_layout()
+
+
+def _same_span(axes: np.ndarray) -> None:
+    limits = [ax.get_ylim() for ax in axes]
+    span = max(high - low for low, high in limits)
+    for ax, (low, high) in zip(axes, limits, strict=True):
+        ax.set_ylim((low + high - span) / 2, (low + high + span) / 2)
