@@ -28,14 +28,6 @@ PAPER_NETWORK: dict[str, Any] = {"center": (30.0, 40.0), "normalize_by_bin": Tru
 #: Translations reach frame size / divisor; the models of vision alone in Table 1 have a larger reach.
 SHIFTER_DIVISOR, SHIFTER_DIVISOR_TABLE_1 = 5.5, 4.0
 
-#: The paper's score of the full model (set ``all_prod``, windows of one bin) by mouse: mean and standard
-#: deviation over units of the smoothed r of :func:`v1lib.score.paper_score`. Xu et al. 2023, Table 2.
-PUBLISHED_R = {
-    "070921_J553RT": (0.646, 0.136),
-    "110421_J569LT": (0.508, 0.166),
-    "101521_J559NC": (0.607, 0.132),
-}
-
 _FILE_NAME = re.compile(rf"val_.+?(?:_({'|'.join(BEHAVIOR_SETS)}))?_seq_(\d+)\.pth")
 
 
