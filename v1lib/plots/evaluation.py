@@ -53,8 +53,8 @@ def plot_ceilings(score: xr.Dataset, noise: xr.Dataset) -> Figure:
     fig, ax = plt.subplots(figsize=(6.8, 3.4))
     places = np.arange(order.size)
     low, high = noise["r_interval"].values[order].T
-    ax.fill_between(
-        places, low, high, color=COLORS["ceiling"], alpha=0.2, lw=0, step="mid", label="noise ceiling"
+    ax.bar(
+        places, high - low, 1.0, bottom=low, color=COLORS["ceiling"], alpha=0.2, lw=0, label="noise ceiling"
     )
     ceiling, r = score["ceiling_r"].values[order], score["r"].values[order]
     ax.plot(places, score["oracle_r"][order], "_", ms=11, mew=1.5, color=COLORS["planted"], label="oracle")
