@@ -83,6 +83,7 @@ def test_paired_joins_each_unit_through_its_conditions(rng):
     units = [line for line in left.lines if to_hex(line.get_color()) == COLORS["unit"].lower()]
     np.testing.assert_allclose([line.get_ydata() for line in units], np.stack(list(values["a"].values())).T)
     assert left.get_ylabel() == "raw r" and right.get_ylabel() == "smoothed r"
+    assert left.get_ylim() == right.get_ylim()  # of one quantity, so that heights can be compared
 
 
 def test_shift_lies_within_the_limits_and_degrees_above_belong_to_pixels_below(rng):

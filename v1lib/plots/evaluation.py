@@ -53,8 +53,8 @@ def plot_ceilings(score: xr.Dataset, noise: xr.Dataset) -> Figure:
     fig, ax = plt.subplots(figsize=(6.8, 3.4))
     places = np.arange(order.size)
     low, high = noise["r_interval"].values[order].T
-    ax.fill_between(
-        places, low, high, color=COLORS["ceiling"], alpha=0.2, lw=0, step="mid", label="noise ceiling"
+    ax.bar(
+        places, high - low, 1.0, bottom=low, color=COLORS["ceiling"], alpha=0.2, lw=0, label="noise ceiling"
     )
     ceiling, r = score["ceiling_r"].values[order], score["r"].values[order]
     ax.plot(places, score["oracle_r"][order], "_", ms=11, mew=1.5, color=COLORS["planted"], label="oracle")
@@ -100,7 +100,7 @@ def plot_null(nulls: dict[str, xr.Dataset], level: float = 0.05) -> Figure:
 
 
 def plot_paired(values: dict[str, dict[str, np.ndarray]], ylabels: dict[str, str]) -> Figure:
-    """One value a unit under several conditions, one panel a measure, each with its own limits.
+    """One value a unit under several conditions, one panel a measure, all with the same limits.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def plot_paired(values: dict[str, dict[str, np.ndarray]], ylabels: dict[str, str
     """
     widths = [len(cases) for cases in values.values()]
     fig, axes = plt.subplots(
-        1, len(values), figsize=(6.8, 3.1), squeeze=False, gridspec_kw={"width_ratios": widths}
+        1, len(values), figsize=(6.8, 3.1), squeeze=False, sharey=True, gridspec_kw={"width_ratios": widths}
     )
     for ax, (measure, cases) in zip(axes[0], values.items(), strict=True):
         table, places = np.stack(list(cases.values())), np.arange(len(cases))
@@ -160,7 +160,7 @@ def plot_shift_against_truth(learned: xr.Dataset, true: xr.Dataset, px_deg: floa
             above.set_xlabel(f"{title} (deg)", fontsize="small")
         else:
             ax.set_title(title, fontsize="small")
-    axes[0].set(ylabel="learned (same unit)")
+    axes[0].set(ylabel="learned (px; deg)")
     fig.tight_layout(w_pad=0.5)
     return fig
 
