@@ -250,7 +250,7 @@ def plot_learned_shift(learned: xr.Dataset, truth: xr.Dataset) -> Figure:
             ".",
             ms=1.2,
             alpha=0.2,
-            color=COLORS["joint"],
+            color=COLORS["paper"],
             rasterized=True,
         )
         ax.axline((0, 0), slope=1, color=COLORS["planted"], lw=1, ls="--")
