@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from v1lib.plots import plot_field_pairs, plot_loss_by_time, plot_maps, plot_time_courses
+from v1lib.plots import plot_field_pairs, plot_histories, plot_loss_by_time, plot_maps, plot_time_courses
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -66,6 +66,19 @@ def test_kernels_run_towards_the_bin_and_means_are_of_their_panel():
         drawn = [line.get_ydata() for line in ax.lines if len(line.get_ydata()) == 4]
         for course, line in zip([*courses, *(one.mean(axis=0) for one in means)], drawn, strict=True):
             np.testing.assert_allclose(line, course)
+
+
+def test_epochs_count_from_one_and_lines_are_named_where_they_are_farthest_apart():
+    near = pd.DataFrame({"train_loss": [0.9, 0.8, 0.7], "validation_loss": [0.9, 0.75, 0.8]})
+    far = pd.DataFrame({"train_loss": [0.9, 0.7, 0.5], "validation_loss": [0.8, 0.9, 0.95]})
+    left, right = plot_histories({"full": near, "no shifter": far}).axes
+    for ax, kept in ((left, (2, 0.75)), (right, (1, 0.8))):
+        training, validation, dot = ax.lines
+        np.testing.assert_array_equal(training.get_xdata(), [1, 2, 3])
+        np.testing.assert_array_equal(validation.get_xdata(), [1, 2, 3])
+        np.testing.assert_allclose((dot.get_xdata()[0], dot.get_ydata()[0]), kept)
+    named = {text.get_text(): text.xy[1] for text in right.texts}
+    assert not left.texts and named == {"validation": 0.95, "training": 0.7}
 
 
 def test_losses_stand_at_the_time_spent_and_the_true_rate_is_in_view():

@@ -10,15 +10,16 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from v1lib.plots.style import COLORS, SIGNED_MAP, angle_ticks
 
 #: What the models of one session are drawn in: entry of COLORS and marker by the model's name.
 MODEL_STYLES = {
-    "full": ("joint", "o"),
+    "full": ("paper", "o"),
     "vision only": ("vision", "s"),
     "behaviour only": ("behavior", "^"),
-    "no shifter": ("joint", "D"),
+    "no shifter": ("paper", "D"),
     "own model": ("joint", "P"),
     "own, no shifter": ("joint", "X"),
 }
@@ -138,19 +139,38 @@ def plot_fusion(time: np.ndarray, parts: dict[str, np.ndarray], rates: dict[str,
 
 
 def plot_histories(histories: dict[str, pd.DataFrame]) -> Figure:
-    """Training (thin, dashed) and validation loss by epoch; one panel a model, the best epoch marked."""
+    """Training (thin, dashed) and validation loss by epoch, counted from 1; the best epoch has a dot.
+
+    One panel a model. The lines are named in the panel where they end farthest apart.
+    """
     fig, axes = plt.subplots(1, len(histories), figsize=(6.8, 2.5), sharey=True)
     for ax, (name, history) in zip(axes, histories.items(), strict=True):
-        color, best = COLORS[MODEL_STYLES[name][0]], history["validation_loss"].idxmin()
-        ax.plot(history["train_loss"], color=color, lw=1, ls="--")
-        ax.plot(history["validation_loss"], color=color, lw=1.8)
-        ax.plot(best, history["validation_loss"][best], "o", color=color, mec="white", ms=7)
+        color, epochs = COLORS[MODEL_STYLES[name][0]], history.index + 1
+        best = int(history["validation_loss"].argmin())
+        ax.plot(epochs, history["train_loss"], color=color, lw=1, ls="--")
+        ax.plot(epochs, history["validation_loss"], color=color, lw=1.8)
+        ax.plot(epochs[best], history["validation_loss"].iloc[best], "o", color=color, mec="white", ms=7)
         ax.set_title(name, fontsize="small")
         ax.set(xlabel="epoch")
     axes[0].set(ylabel="loss (nats a bin and unit)")
-    axes[0].set_title("full (dashed: training)", fontsize="small")
+    apart = [abs(float(h["validation_loss"].iloc[-1] - h["train_loss"].iloc[-1])) for h in histories.values()]
+    widest = int(np.argmax(apart))
+    _name_losses(axes[widest], list(histories.values())[widest])
     fig.tight_layout(w_pad=0.4)
     return fig
+
+
+def _name_losses(ax: Axes, history: pd.DataFrame) -> None:
+    """The upper line's name above its end, the lower line's below its middle, where there is room."""
+    lines = {"training": history["train_loss"], "validation": history["validation_loss"]}
+    lower, upper = sorted(lines, key=lambda name: float(lines[name].iloc[-1]))
+    middle = (len(history) - 1) // 2
+    places = (
+        (upper, (len(history), float(lines[upper].iloc[-1])), (0, 5), "bottom"),
+        (lower, (middle + 1, float(lines[lower].iloc[middle])), (2, -4), "top"),
+    )
+    for name, place, off, va in places:
+        ax.annotate(name, place, off, textcoords="offset points", fontsize="small", ha="right", va=va)
 
 
 def plot_model_scores(scores: dict[str, xr.Dataset], seed: int = 0) -> Figure:
@@ -188,7 +208,13 @@ def plot_model_scores(scores: dict[str, xr.Dataset], seed: int = 0) -> Figure:
 
 
 def plot_differences(differences: dict[str, xr.Dataset]) -> Figure:
-    """Difference of raw r, full model minus another: points are units, bars the mean's interval."""
+    """What raw r loses without a part: points are units, bars the mean's interval.
+
+    Parameters
+    ----------
+    differences : dict
+        By the part's name: results of :func:`v1lib.score.paired_difference`, all parts minus all but this.
+    """
     fig, ax = plt.subplots(figsize=(6.8, 0.8 + 0.5 * len(differences)))
     rng = np.random.default_rng(0)
     names = list(differences)[::-1]
@@ -199,12 +225,8 @@ def plot_differences(differences: dict[str, xr.Dataset]) -> Figure:
         ax.hlines(row, *one["mean_difference_interval"].values, color=COLORS["mean"], lw=3)
         ax.plot(one["mean_difference"], row, "D", ms=6, color=COLORS["mean"], mec="white")
     ax.axvline(0, color=COLORS["chance"], lw=1.2, ls=":")
-    ax.set(
-        yticks=range(len(names)),
-        yticklabels=[f"minus {name}" for name in names],
-        ylim=(-0.5, len(names) - 0.5),
-    )
-    ax.set(xlabel="raw r of the full model minus raw r of another")
+    ax.set(yticks=range(len(names)), yticklabels=names, ylim=(-0.5, len(names) - 0.5))
+    ax.set(xlabel="raw r lost without it")
     fig.tight_layout()
     return fig
 
@@ -232,7 +254,7 @@ def plot_learned_shift(learned: xr.Dataset, truth: xr.Dataset) -> Figure:
             ".",
             ms=1.2,
             alpha=0.2,
-            color=COLORS["joint"],
+            color=COLORS["paper"],
             rasterized=True,
         )
         ax.axline((0, 0), slope=1, color=COLORS["planted"], lw=1, ls="--")
@@ -309,9 +331,10 @@ def plot_time_courses(lags: np.ndarray, learned: np.ndarray, planted: np.ndarray
 
 
 def plot_loss_by_time(histories: dict[str, pd.DataFrame], lowest: float) -> Figure:
-    """Validation loss against the seconds that a fit has taken; a point is an epoch, dashed the true rate's.
+    """Validation loss against the seconds that a fit has taken (log axis); dashed the true rate's.
 
-    Epochs far above the last ones lie outside the axes.
+    Lines join all epochs, a marker stands at every fourth, counted from the last. Epochs far above the last
+    ones lie outside the axes.
 
     Parameters
     ----------
@@ -329,19 +352,25 @@ def plot_loss_by_time(histories: dict[str, pd.DataFrame], lowest: float) -> Figu
             seconds,
             loss,
             ls=":" if is_open else "-",
-            lw=1,
+            lw=1.4,
             marker=marker,
-            ms=4.5,
+            markevery=((len(history) - 1) % 4, 4),
+            ms=6,
             color=COLORS[kind],
             mfc="white" if is_open else COLORS[kind],
         )
         last = (float(seconds.iloc[-1]), float(loss.iloc[-1]))
-        ax.annotate(name, last, (5, 2), textcoords="offset points", fontsize="small")
+        ax.annotate(name, last, (6, 2), textcoords="offset points", fontsize="small")
     ax.axhline(lowest, color=COLORS["ceiling"], lw=1.2, ls="--")
+    fastest = min(float(history["seconds"].iloc[0]) for history in histories.values())
     slowest = max(float(history["seconds"].sum()) for history in histories.values())
     ax.text(slowest, lowest, "true rate", va="bottom", fontsize="small", color=COLORS["ceiling"])
     highest = max(float(history["validation_loss"].iloc[-1]) for history in histories.values())
-    ax.set(xlim=(0, 1.15 * slowest), ylim=(lowest - 0.1 * (highest - lowest), 2 * highest - lowest))
+    ax.set(xscale="log", xlim=(0.9 * fastest, 1.6 * slowest))
+    ax.set(ylim=(lowest - 0.1 * (highest - lowest), 2 * highest - lowest))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.set(xlabel="time spent on the fit (s)", ylabel="validation loss\n(nats a bin and unit)")
     fig.tight_layout()
     return fig
