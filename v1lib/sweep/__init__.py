@@ -33,7 +33,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ from tqdm import tqdm
 from v1lib.animals import Animal, outline, simulate
 from v1lib.cache import cache_root
 from v1lib.errors import InputError, check_whole
-from v1lib.fit import _quiet
+from v1lib.fit import quiet
 from v1lib.plan import Plan, Row, read_plan
 from v1lib.results import forget_failure, gathered, load_results, make_result, note_failure, read_result
 
@@ -196,7 +196,7 @@ def _fit_all(client: Any, rows: list[Row]) -> dict[Row, str]:
     }
     reasons: dict[Row, str] = {}
     try:
-        with tqdm(total=len(rows), unit="fit", disable=_quiet()) as bar:
+        with tqdm(total=len(rows), unit="fit", disable=quiet()) as bar:
             for number, future in enumerate(as_completed(futures, loop=client.loop), start=1):
                 row = futures[future]
                 if reason := _reason(client, future):
@@ -207,9 +207,10 @@ def _fit_all(client: Any, rows: list[Row]) -> dict[Row, str]:
                 running = 0 if bar.disable else sum(map(bool, client.processing().values()))
                 bar.set_postfix(done=number - len(reasons), running=running, failed=len(reasons))
                 bar.update()
-    finally:
+    except BaseException:
         if client.status == "running":
             client.cancel([*futures, *ready.values()])
+        raise
     return reasons
 
 
@@ -223,8 +224,11 @@ def _check_threads(client: Any) -> None:
 
 def _reason(client: Any, future: Any) -> str:
     """Why the row of a future that has ended has no result; empty where it has one."""
+    from dask.distributed import CancelledError
+
     if future.status == "finished":
-        return future.result()
+        with suppress(CancelledError):
+            return future.result()
     if future.status == "error":
         return _sentence(future.exception())
     expected = "a scheduler that answers to the end (what is finished is kept: run the plan again)"
