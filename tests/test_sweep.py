@@ -189,7 +189,7 @@ def test_a_row_that_fails_is_listed_and_stops_no_other(plan, client, fits):
     assert load_results(plan).identical(found)
     fits.clear()
     assert sweep(plan, scheduler=client).identical(found)
-    assert fits == [("FieldModel", 0), ("FieldModel", 1)]  # what failed alone is tried again
+    assert sorted(fits) == [("FieldModel", 0), ("FieldModel", 1)]  # what failed alone is tried again
 
 
 def test_an_animal_that_cannot_be_simulated_fails_with_its_rows_alone(plan, client, monkeypatch):
@@ -340,7 +340,7 @@ class Processes:
         return process
 
     @staticmethod
-    def wait(ready, seconds=60):
+    def wait(ready, seconds=300):
         end = time.monotonic() + seconds
         while not ready():
             assert time.monotonic() < end, "waited in vain"
@@ -409,13 +409,13 @@ def test_a_worker_killed_in_the_middle_of_a_fit_costs_nothing(
     expected = undisturbed(plan, client, root, monkeypatch)
     remote = processes()
     with Client(remote.address, set_as_default=False) as watcher:
-        page = urllib.request.urlopen(watcher.dashboard_link, timeout=30).read().decode()
+        page = urllib.request.urlopen(watcher.dashboard_link, timeout=300).read().decode()
         assert "Bokeh" in page or "bokeh" in page
         going = in_background(plan, tmp_path, "--scheduler", remote.address)
         Processes.wait(lambda: list((root / "unfinished").glob("*.safetensors")))
         (pid,) = watcher.run(os.getpid).values()
         os.kill(pid, signal.SIGKILL)
-        out, err = going.communicate(timeout=120)
+        out, err = going.communicate(timeout=600)
         (after,) = watcher.run(os.getpid).values()
     assert after != pid and going.returncode == 0, err
     assert re.search(r"^long\s+2\s+0\s+0$", out, re.M), out
@@ -434,7 +434,7 @@ def test_a_scheduler_that_is_killed_loses_nothing_that_is_finished(
     going = in_background(plan, tmp_path, "--scheduler", first.address)
     Processes.wait(lambda: list((root / "results").glob("*.nc")))
     first.scheduler.kill()
-    out, err = going.communicate(timeout=120)
+    out, err = going.communicate(timeout=600)
     assert going.returncode == 2, out
     assert (
         "expected a scheduler that answers to the end (what is finished is kept: run the plan again)" in err
@@ -477,7 +477,7 @@ def test_ctrl_c_leaves_what_is_finished(plan, client, root, monkeypatch, tmp_pat
     going = in_background(plan, tmp_path, "--workers", "1")
     Processes.wait(lambda: list((root / "results").glob("*.nc")))
     os.killpg(going.pid, signal.SIGINT)
-    _, err = going.communicate(timeout=60)
+    _, err = going.communicate(timeout=600)
     assert going.returncode == 130 and "Stopped. What is finished is kept" in err and "Traceback" not in err
     finished = [row for row in read_plan(plan).rows() if row.place().exists()]
     again = sweep(plan, scheduler=client)

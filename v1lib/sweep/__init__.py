@@ -187,13 +187,15 @@ def _fit_all(client: Any, rows: list[Row]) -> dict[Row, str]:
 
     _check_threads(client)
     store = str(cache_root().absolute())
-    # Each animal is simulated once, before its rows.
-    animals = {row.animal: None for row in rows}
-    ready = {animal: client.submit(_simulate, animal, store, pure=False) for animal in animals}
-    futures = {
-        client.submit(_make, row, str(row.place().absolute()), store, ready[row.animal], pure=False): row
-        for row in rows
-    }
+    # Each animal is simulated once, before its rows; those of one animal follow each other on a worker.
+    ready: dict[Animal, Any] = {}
+    futures = {}
+    for number, row in enumerate(rows):
+        order = {"pure": False, "priority": -number}
+        if row.animal not in ready:
+            ready[row.animal] = client.submit(_simulate, row.animal, store, **order)
+        place = str(row.place().absolute())
+        futures[client.submit(_make, row, place, store, ready[row.animal], **order)] = row
     reasons: dict[Row, str] = {}
     try:
         with tqdm(total=len(rows), unit="fit", disable=quiet()) as bar:
