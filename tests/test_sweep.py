@@ -452,8 +452,7 @@ def test_a_row_that_kills_every_worker_fails_and_the_others_are_made(plan, proce
     (tmp_path / "poison.py").write_text(
         "import os, signal\n"
         "from v1lib import results\n"
-        "make = results.outcome\n"
-        "def outcome(row):\n"
+        "def outcome(row, make=results.outcome):\n"
         "    if row.seed == 1:\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return make(row)\n"
