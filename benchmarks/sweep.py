@@ -1,6 +1,6 @@
 """What a sweep gains from a second worker, and what a fit costs more in a sweep than by itself.
 
-    python benchmarks/sweep.py [--minutes 3] [--epochs 6] [--repeats 3]
+    python benchmarks/sweep.py [--minutes 5] [--epochs 6] [--repeats 3]
 
 Both on one simulated mouse (24 units, frames of 30 x 40) that is made beforehand, with the small network, one
 thread a fit.
@@ -9,7 +9,7 @@ thread a fit.
               fit's start to the last result, as a caller waits for them, with the start of the workers and
               without it (workers of a cluster are there already)
 ``overhead``  one fit, and what a row of a plan does: the fit, its place in the store, scores and the file of
-              the result; in turn, in this process
+              the result; in turn, in this process, by its processor time
 """
 
 from __future__ import annotations
@@ -74,28 +74,28 @@ def swept(plan: dict[str, Any], workers: int) -> tuple[float, float]:
 
 
 def bare(plan: dict[str, Any]) -> float:
-    """Seconds of one fit."""
+    """Processor seconds of one fit."""
     (row,) = read_plan(plan).rows()
     session, _ = animals.opened(row.animal)
     splits = split(session, row.protocol, seq_len=row.warmup_bins)
-    begun = time.perf_counter()
+    begun = time.process_time()
     fit(make_model(row.variant, session, row.seed), session, splits, fit_config(row.variant, row.seed))
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 def in_row(plan: dict[str, Any]) -> float:
-    """Seconds of one row, whose animal another row has opened before."""
+    """Processor seconds of one row, whose animal another row has opened before."""
     (row,) = read_plan(plan).rows()
     animals.opened(row.animal)
-    begun = time.perf_counter()
+    begun = time.process_time()
     make_result(row)
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("part", nargs="*", default=["workers", "overhead"])
-    parser.add_argument("--minutes", type=float, default=3)
+    parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
