@@ -596,7 +596,7 @@ def test_a_terminal_is_told_the_time_left_and_the_loss(planted, monkeypatch, cap
     session, _, splits = planted
     fit(encoding_model(session, "orig", **SMALL), session, splits, QUICK)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(fit_module, "_quiet", lambda: False)
+    monkeypatch.setattr(fit_module, "quiet", lambda: False)
     run = fit(encoding_model(session, "orig", **SMALL), session, splits, QUICK)
     shown = capsys.readouterr().err
     assert re.search(r"\d\d:\d\d<\d\d:\d\d", shown)

@@ -17,6 +17,7 @@ from v1lib.session import save_session, summarize_session, validate_session
 from v1lib.simulate import bin_truth, load_truth, simulate_recording
 from v1lib.splits import Splits, split
 from v1lib.store import load_run, save_run
+from v1lib.sweep import load_results, sweep
 
 __all__ = [
     "ClockFit",
@@ -38,6 +39,7 @@ __all__ = [
     "field_model",
     "fit",
     "load_paper_checkpoint",
+    "load_results",
     "load_run",
     "load_truth",
     "noise_ceiling",
@@ -53,6 +55,7 @@ __all__ = [
     "simulate_recording",
     "split",
     "summarize_session",
+    "sweep",
     "validate_session",
     "write_osf_archive",
 ]

@@ -267,7 +267,7 @@ def _train(
     cut = (splits.train, lead, config.chunk_bins, config.batch_chunks)
     steps = config.epochs * len(list(batches(*cut, np.random.default_rng(0))))
     rate = _learning_rate(config, steps)
-    with tqdm(total=steps, initial=now.step, unit="step", disable=_quiet(), leave=False) as bar:
+    with tqdm(total=steps, initial=now.step, unit="step", disable=quiet(), leave=False) as bar:
         while len(now.rows) < config.epochs and now.since < config.patience:
             begun, errors, norms, targets = time.perf_counter(), [], [], []
             now.model.train()
@@ -584,6 +584,6 @@ def _origin(session: xr.Dataset) -> dict[str, object]:
     return found | {"v1lib_source": source_hash(), "bins_and_units": bins_and_units(session)}
 
 
-def _quiet() -> bool:
+def quiet() -> bool:
     """No progress bar where V1LIB_PROGRESS is 0 or nobody sits at the terminal."""
     return os.environ.get("V1LIB_PROGRESS") == "0" or not sys.stderr.isatty()

@@ -56,7 +56,7 @@ def kept(kind: str, key: dict, make: Callable[[Path], object], *, suffix: str = 
     suffix : str
         Of the file's name, such as ``.nc``.
     """
-    place = _place(kind, key, suffix)
+    place = place_of(kind, key, suffix)
     if place.exists():
         return place
     with _beside(place, ".making-") as beside:
@@ -67,8 +67,8 @@ def kept(kind: str, key: dict, make: Callable[[Path], object], *, suffix: str = 
     return place
 
 
-def _place(kind: str, key: dict, suffix: str = "") -> Path:
-    """Where the entry of a key lies, or would lie."""
+def place_of(kind: str, key: dict, suffix: str = "") -> Path:
+    """Where :func:`kept` keeps the entry of a key, or would keep it."""
     full = {"key": key, "source": source_hash(), "torch": torch.__version__}
     try:
         text = json.dumps(full, sort_keys=True, allow_nan=False)
@@ -254,10 +254,10 @@ def kept_fit(
     """
     model = make_model()
     key = fit_key(model, session, splits, config)
-    unfinished = _place("unfinished", key, ".safetensors")
+    unfinished = place_of("unfinished", key, ".safetensors")
 
     def find() -> Path:
-        place = _place("runs", key)
+        place = place_of("runs", key)
         if not place.exists():
             # A copy, because what is fitted twice must start from the same weights.
             made = fit(copy.deepcopy(model), session, splits, config, resume=unfinished)

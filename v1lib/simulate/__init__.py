@@ -88,9 +88,17 @@ def simulate_recording(
     InputError
         One sentence on an argument that makes no recording, or a folder that cannot be made.
     """
-    _check(minutes, n_units, seed, frame_shape)
-    _check_clock(clock_offset_s, clock_drift_ppm)
-    _check_lag(eye_lag_s, motion is None)
+    check_arguments(
+        minutes=minutes,
+        n_units=n_units,
+        seed=seed,
+        frame_shape=frame_shape,
+        clock_offset_s=clock_offset_s,
+        clock_drift_ppm=clock_drift_ppm,
+        eye_lag_s=eye_lag_s,
+        motion=motion,
+        mixture=mixture,
+    )
     minutes, n_units, seed = float(minutes), int(n_units), int(seed)
     frame_shape = (int(frame_shape[0]), int(frame_shape[1]))
     formulae = allot(STANDARD_MIXTURE if mixture is None else mixture, n_units)
@@ -158,6 +166,28 @@ def _new_folder(path: object) -> tuple[Path, Path]:
             f"{str(path)!r:.200}", "folder", "a path where a folder can be made", f"none ({reason})"
         ) from error
     raise InputError(path, "folder", "a path where nothing is yet", "something there")
+
+
+def check_arguments(
+    *,
+    minutes: float,
+    n_units: int,
+    seed: int,
+    frame_shape: tuple[int, int],
+    clock_offset_s: float,
+    clock_drift_ppm: float,
+    eye_lag_s: float,
+    motion: pd.DataFrame | xr.Dataset | None,
+    mixture: Mapping[str, float] | None,
+) -> None:
+    """Refuse arguments of :func:`simulate_recording` that make no recording, before anything is simulated.
+
+    The table of a measured movement is not looked into.
+    """
+    _check(minutes, n_units, seed, frame_shape)
+    _check_clock(clock_offset_s, clock_drift_ppm)
+    _check_lag(eye_lag_s, motion is None)
+    allot(STANDARD_MIXTURE if mixture is None else mixture, n_units)
 
 
 def _check(minutes: object, n_units: object, seed: object, frame_shape: object) -> None:
