@@ -55,26 +55,27 @@ def test_rates_against_the_formula(combine, output):
         images = model.retinal_image(frames[0], behavior[0])[:, 0].numpy()
     assert images.shape == (6, 6, 8)
     w = {name: value.detach().numpy() for name, value in model.named_parameters()}
-    cosines = cosine_basis((6, 8), 10.0, model.arguments["smoothness"]).double().numpy()
-    level = np.full((1, 48), 1 / np.sqrt(48))
     y, x = np.mgrid[:6, :8]
     frequency = np.hypot(x / 2, y / 2 * 8 / 6).ravel()
-    steps = 0.03 * np.concatenate([[0.5], frequency[(frequency > 0) & (frequency <= 10)]])
-    basis, columns = np.concatenate([level, cosines]), behavior[0].numpy()[:, :5]
+    frequency = frequency[(frequency > 0) & (frequency <= 10)]
+    cosines = cosine_basis((6, 8), 10.0, 2.0).double().numpy() * frequency[:, None]
+    basis = 0.03 * np.concatenate([np.full((1, 48), 0.5 / np.sqrt(48)), cosines])
+    columns = behavior[0].numpy()[:, :5]
     expected = np.empty((6, 3))
     for t in range(6):
         for unit in range(3):
             v = p = 0.0
             for lag in range(min(4, t + 1)):
-                v += (images[t - lag].ravel() * ((steps * w["coefficients"][unit, lag]) @ basis)).sum()
+                v += (images[t - lag].ravel() * (w["coefficients"][unit, lag] @ basis)).sum()
             for lag in range(min(2, t + 1)):
                 p += columns[t - lag] @ w["behavior_weights"][unit, lag]
-            curve = softplus if output == "softplus" else lambda x: x
-            if combine == "additive":
-                expected[t, unit] = curve(w["offset"][unit] + v + p)
-            else:
-                expected[t, unit] = curve(w["offset"][unit] + v) * np.exp(p)
-                expected[t, unit] += w["zero"][unit] if output == "identity" else 0
+            c, d = w["offset"][unit], w["floor"][unit] if "floor" in w else 0.0
+            expected[t, unit] = {
+                ("additive", "softplus"): softplus(c + v) + softplus(d + p),
+                ("multiplicative", "softplus"): softplus(c + v) * np.exp(p),
+                ("additive", "identity"): c + v + p,
+                ("multiplicative", "identity"): (c + v) * np.exp(p) + d,
+            }[combine, output]
     # The basis is kept in single precision.
     np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-6)
 
@@ -106,8 +107,9 @@ def test_gradients_reach_every_parameter(combine, output):
 
 def test_the_penalty_of_a_unit_does_not_depend_on_the_others():
     model = model_of(filter_penalty=0.5, behavior_penalty=2.0)
-    weights = (model.coefficients.detach() * model.steps, model.behavior_weights.detach())
-    filters, behavior = (each.square().sum((1, 2)) for each in weights)
+    filters, behavior = (
+        each.detach().square().sum((1, 2)) for each in (model.coefficients, model.behavior_weights)
+    )
     made = float(model.rates_and_penalty(*inputs(model))[1].detach())
     assert made == pytest.approx(float((0.5 * filters + 2.0 * behavior).mean()), rel=1e-5)
 
@@ -195,7 +197,7 @@ def test_the_mean_rate_is_that_of_the_training_bins():
     run = fit(joint_model(session, None, vision=False, seq_len=1), session, splits, LONG_FIT)
     mean = session["activity"].values[:700].mean(0)
     rates = predict(run, session).values
-    # At half a hundredth from the mean the loss is 1e-5 above its least, by which epochs are hardly told apart.
+    # At half a hundredth from the mean the loss is 1e-5 above its least, which hardly tells epochs apart.
     np.testing.assert_allclose(rates, np.tile(mean, (2100, 1)), rtol=5e-3)
     assert run.scaling.columns == ()
 
@@ -217,7 +219,9 @@ def noisy_session(n_bins=3000, combine="additive", seed=0, kind="spike_count"):
     pitch = session["behavior"].sel(variable="pitch").values[:, None]
     p = 0.8 * pitch / pitch.std()
     rates = (
-        softplus(-0.5 + 1.5 * v + 1.5 * p) if combine == "additive" else softplus(-0.5 + 1.5 * v) * np.exp(p)
+        softplus(-0.5 + 1.5 * v) + softplus(1.5 * p)
+        if combine == "additive"
+        else softplus(-0.5 + 1.5 * v) * np.exp(p)
     )
     if kind == "spike_count":
         activity = rng.poisson(rates).astype(np.uint16)
@@ -235,7 +239,7 @@ def test_the_planted_form_has_the_better_likelihood(planted):
     splits = split(session, n_segments=3)
     test, r = splits.bins("test"), {}
     for form in COMBINATIONS:
-        model = joint_model(session, combine=form, shifter=None, seq_len=4, filter_penalty=0.1)
+        model = joint_model(session, combine=form, shifter=None, seq_len=4, filter_penalty=2e-3)
         run = fit(model, session, splits, FIT)
         r[form] = pearson(predict(run, session).values[test], rates[test])
         if form == planted:
@@ -243,7 +247,7 @@ def test_the_planted_form_has_the_better_likelihood(planted):
             size = np.square(filters).sum((2, 3))
             assert (size[:, 2] > 2 * np.delete(size, 2, 1).max(1)).all(), size
             for unit in range(3):
-                assert np.corrcoef(filters[unit, 2].ravel(), patterns[unit].ravel())[0, 1] > 0.9
+                assert np.corrcoef(filters[unit, 2].ravel(), patterns[unit].ravel())[0, 1] > 0.85
             weights = run.model.behavior_weights.detach()[:, 0]
             assert run.model.columns == GAZE
             assert (weights.abs().argmax(1) == 2).all()  # pitch, not what goes with it

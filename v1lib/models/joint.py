@@ -5,21 +5,22 @@
     frames ──turned by the gaze──▶ one linear filter a unit, over the picture and its lags ──▶ v
     behavior ────────────────────▶ one weight a unit, column and lag ────────────────────────▶ p
 
-    additive         rate = softplus(c + v + p)
+    additive         rate = softplus(c + v) + softplus(d + p)
     multiplicative   rate = softplus(c + v) · exp(p)
 
 The others are these with inputs left out. Neither input: a constant rate. Behaviour alone: a Poisson GLM,
-whose link is the logarithm if multiplicative (softplus(c) is one number), and the inverse of softplus if
-additive. Vision alone: a linear filter, a nonlinearity and Poisson spikes (LNP), whose filters are smooth
-because of the cosines that they are made of the fine ones have the higher price.
+whose rate is exp(p) times a constant (multiplicative: the link is the logarithm) or softplus(c + p)
+(additive). Vision alone: a linear filter, a nonlinearity and Poisson spikes (LNP). Filters are made of
+cosines, of which the fine ones have the higher price, so that they are smooth.
 
 With the behaviour set ``position`` the two lines are the joint models of Parker, Abe, Leonard, Martins and
 Niell (Neuron 2022), not to the letter. Their published code has relu(c + v + p) and relu((c + v) · |1 + p|),
 fits them by squared error with prices on absolute weights and squares, learns shifter and filters beforehand
-without position, and lets filters read two bins before and two after the one that they predict. Here the
-likelihood is Poisson's, for which no rate may be 0; the gain multiplies the rate, not what goes into the
-nonlinearity, and is positive without a kink; all is learned at once; and no bin to come is read. As there, p
-reads the bin that is predicted alone, unless it is given more lags.
+without position, and lets filters read two bins before and two after the one that they predict. Here sum and
+product are of rates, not of what goes into the nonlinearity: below its threshold a softplus is an
+exponential, and a sum inside it a product, so that the two forms would hardly be told apart. The gain is
+positive without a kink; the likelihood is Poisson's, for which no rate may be 0; all is learned at once; and
+no bin to come is read. As there, p reads the bin that is predicted alone, unless it is given more lags.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from v1lib.models.field import cosine_basis
 from v1lib.models.gaze import GazeRotation
 
 COMBINATIONS = ("additive", "multiplicative")
-#: Steps of a weight, for each cycle a width of its cosine, so that one learning rate suits all weights.
+#: Filters are made of cosines so small that one learning rate suits their weights and the shifter's.
 _STEP = 0.03
 
 
@@ -54,8 +55,8 @@ class JointModel(nn.Module):
     seq_len : bins that a filter reads, the newest of them the one whose rate is made; the first bins of a
         stretch are as in :class:`~v1lib.models.encoding.EncodingModel`
     behavior_lags : bins that p reads, the newest of them the same, up to `seq_len`
-    output : ``softplus`` for counts; ``identity`` for fluorescence, where no softplus is taken, and to a
-        multiplicative model the zero that its gain acts from is added
+    output : ``softplus`` for counts; ``identity`` for fluorescence: no softplus is taken, and d is added to the
+        product in place of the sum, because what is standardised has its zero elsewhere
     pool : a pixel of the retinal image is the mean of so many by so many of the camera's
     finest : finest cosine of a filter, cycles a width of the frame
     smoothness : frequency at which a cosine costs four times as much as a coarse one, cycles a width
@@ -69,7 +70,6 @@ class JointModel(nn.Module):
     """
 
     basis: Tensor
-    steps: Tensor
     reads: Tensor
     gaze_reads: Tensor
 
@@ -88,7 +88,7 @@ class JointModel(nn.Module):
         pool: int = 2,
         finest: float = 10.0,
         smoothness: float = 2.0,
-        filter_penalty: float = 1e-2,
+        filter_penalty: float = 2e-4,
         behavior_penalty: float = 1e-3,
     ):
         super().__init__()
@@ -108,22 +108,23 @@ class JointModel(nn.Module):
 
         self.retinal_shape = (frame_shape[0] // pool, frame_shape[1] // pool)
         self.shifter = GazeRotation(len(gaze), frame_shape, pool) if gaze else None
-        self.coefficients = self.behavior_weights = self.zero = None
+        self.coefficients = self.behavior_weights = self.floor = None
         if vision:
             cosines = cosine_basis(self.retinal_shape, finest, smoothness)
             level = torch.full((1, cosines.shape[1]), cosines.shape[1] ** -0.5)
-            self.register_buffer("basis", torch.cat([level, cosines]), persistent=False)
-            # Natural pictures hold the less of a cosine the finer it is, as the inverse of its frequency.
-            frequency = smoothness * (1 / cosines.norm(dim=1) - 1)
-            steps = _STEP * torch.cat([frequency[:1], frequency])
-            self.register_buffer("steps", steps, persistent=False)
-            self.coefficients = nn.Parameter(0.1 * torch.randn(n_units, seq_len, len(steps)))
+            # Pictures hold the less of a cosine the finer it is, as the inverse of its frequency: times that,
+            # a weight of one says as much of coarse and fine, but for the price of fine ones.
+            frequency = smoothness * (1 / cosines.norm(dim=1, keepdim=True) - 1)
+            basis = torch.cat([level * frequency[:1], cosines * frequency])
+            self.register_buffer("basis", _STEP * basis, persistent=False)
+            self.coefficients = nn.Parameter(0.1 * torch.randn(n_units, seq_len, len(basis)))
         if behavior:
             self.behavior_weights = nn.Parameter(torch.zeros(n_units, behavior_lags, len(behavior)))
-            if output == "identity" and combine == "multiplicative":
-                self.zero = nn.Parameter(torch.full((n_units,), -1.0))
-        # Of rates below 1 a bin, and of what is standardised and counted from its zero.
-        self.offset = nn.Parameter(torch.full((n_units,), -1.0 if output == "softplus" else 1.0))
+            # One constant does for a sum without softplus and where nothing is seen.
+            if vision and (combine == "multiplicative") == (output == "identity"):
+                self.floor = nn.Parameter(torch.full((n_units,), -3.0 if output == "softplus" else -1.0))
+        # At first vision makes the rate: where the floor makes it, the shifter learns late how to turn.
+        self.offset = nn.Parameter(torch.full((n_units,), 0.0 if output == "softplus" else 1.0))
 
     def gaze_shift(self, behavior: Tensor) -> Tensor | None:
         """The shift of the frame's middle, (n, 3): px, px, degrees; None for a model without shifter."""
@@ -137,15 +138,9 @@ class JointModel(nn.Module):
 
     def filters(self) -> Tensor:
         """Each unit's filter of the retinal image, (unit, lag, y, x), the newest bin first."""
-        return (self._cosine_weights() @ self.basis).unflatten(2, self.retinal_shape)
-
-    def _cosine_weights(self) -> Tensor:
-        """What each unit's filter takes of each cosine, (unit, lag, cosine)."""
         if self.coefficients is None:
-            raise InputError(
-                "JointModel", "vision", "a model that sees, which has filters", "one that does not"
-            )
-        return self.coefficients * self.steps
+            raise InputError("JointModel", "vision", "a model that sees", "one that has no filters")
+        return (self.coefficients @ self.basis).unflatten(2, self.retinal_shape)
 
     def forward(self, frames: Tensor, behavior: Tensor) -> Tensor:
         """Rates of the units; the one at position t is computed from bins up to and including t.
@@ -161,24 +156,30 @@ class JointModel(nn.Module):
         -------
         Tensor, shape (b, t, unit)
         """
-        drive, p = self.offset.expand(*behavior.shape[:2], -1), None
+        shape = behavior.shape[:2]
+        drive, p = self.offset.expand(*shape, -1), None
         if self.sees:
             image = self.retinal_image(frames.flatten(0, 1), behavior.flatten(0, 1))
-            drive = drive + _over_lags(image.flatten(1).unflatten(0, behavior.shape[:2]), self.filters())
+            drive = drive + _over_lags(image.flatten(1).unflatten(0, shape), self.filters())
         if self.behavior_weights is not None:
             p = _over_lags(behavior[..., self.reads], self.behavior_weights)
-        if p is not None and self.combine == "additive":
-            drive = drive + p
-        rates = F.softplus(drive) if self.output == "softplus" else drive
-        if p is not None and self.combine == "multiplicative":
-            rates = rates * torch.exp(p)
-        return rates if self.zero is None else rates + self.zero
+        if p is None:
+            return self._rectified(drive)
+        if self.combine == "multiplicative":
+            rates = self._rectified(drive) * torch.exp(p)
+            return rates if self.floor is None else rates + self.floor
+        if self.floor is None:
+            return self._rectified(drive + p)
+        return self._rectified(drive) + self._rectified(self.floor + p)
+
+    def _rectified(self, drive: Tensor) -> Tensor:
+        return F.softplus(drive) if self.output == "softplus" else drive
 
     def rates_and_penalty(self, frames: Tensor, behavior: Tensor) -> tuple[Tensor, Tensor]:
         """What :meth:`forward` gives, and what is added to the loss of a training step, ()."""
         penalty = self.offset.new_zeros(())
-        if self.sees:
-            penalty = penalty + self.filter_penalty * self._cosine_weights().square().sum()
+        if self.coefficients is not None:
+            penalty = penalty + self.filter_penalty * self.coefficients.square().sum()
         if self.behavior_weights is not None:
             penalty = penalty + self.behavior_penalty * self.behavior_weights.square().sum()
         # The loss is a mean over units: a unit's prior does not depend on how many others there are.
