@@ -137,6 +137,28 @@ def test_the_recurrence_against_its_equations():
     np.testing.assert_allclose(made, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("behavior", [(), ("speed", *GAZE)])
+def test_without_recurrence_rates_are_linear_in_the_features(behavior):
+    model = small(behavior=behavior, hidden=None)
+    assert not [name for name in model.state_dict() if name.startswith("lstm_net")]
+    assert model.fc.in_features == (9 if behavior else 3)
+    frames, given = inputs(model)
+    with torch.no_grad():
+        made = model(frames, given).flatten(0, 1).double().numpy()
+        parts = model.parts(frames.flatten(0, 1), given.flatten(0, 1))
+        fused = torch.stack([parts[name] for name in ("v", "b", "vb") if name in parts], dim=1)
+        state = {name: value.double().numpy() for name, value in model.state_dict().items()}
+    mean, var = state["bn.running_mean"][:, None], state["bn.running_var"][:, None]
+    fused = (fused.double().numpy() - mean) / np.sqrt(var + 1e-5) * state["bn.weight"][:, None]
+    out = (fused + state["bn.bias"][:, None]).reshape(18, -1) @ state["fc.weight"].T + state["fc.bias"]
+    np.testing.assert_allclose(made, np.log1p(np.exp(out)), rtol=1e-5)
+
+
+def test_windows_need_a_recurrence():
+    with pytest.raises(InputError, match=r"^EncodingModel: seq_len: expected 1 .*hidden=None.*, found 4[.]$"):
+        small(hidden=None, seq_len=4)
+
+
 def test_the_product_is_the_product():
     model = small()
     frames, behavior = inputs(model)

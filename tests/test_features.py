@@ -36,6 +36,11 @@ def test_sets_have_the_papers_sizes(session):
         assert len(set(columns)) == len(columns)
 
 
+def test_position_is_the_direction_of_eye_and_head(session):
+    assert behavior_set(session, "position") == ("theta", "phi", "pitch", "roll")
+    assert behavior_set(session.sel(variable=["pitch", "speed"]), "position") == ("pitch",)
+
+
 def test_variables_a_session_lacks_are_in_no_set(session):
     head_fixed = session.sel(variable=["speed", "pupil"])
     assert behavior_set(head_fixed, "all") == ("speed", "pupil", "d_pupil")

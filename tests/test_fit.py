@@ -19,7 +19,7 @@ from v1lib.errors import InputError
 from v1lib.features import fit_scaling
 from v1lib.fingerprint import source_hash
 from v1lib.fit import DivergedError, FitConfig, MemoryShortError, choose_device, fit, predict
-from v1lib.models import encoding_model, field_model
+from v1lib.models import encoding_model, field_model, joint_model
 from v1lib.score import pearson, score
 from v1lib.session import stretch_ranges, validate_session
 from v1lib.splits import Splits, split
@@ -500,6 +500,7 @@ def test_what_is_no_session_is_called_by_its_type(planted, wrong):
         "session": lambda: validate_session(wrong),
         "encoding_model": lambda: encoding_model(wrong),
         "field_model": lambda: field_model(wrong),
+        "joint_model": lambda: joint_model(wrong),
     }.items():
         with pytest.raises(InputError, match=f"^{where}: session: .*found {type(wrong).__name__}"):
             attempt()

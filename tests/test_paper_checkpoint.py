@@ -78,6 +78,9 @@ def test_what_the_file_leaves_open_is_asked_for(tmp_path, state):
     for name, expected in (("all", "the inputs of 'all'"), ("others", "the inputs of 'others'")):
         with pytest.raises(InputError, match=f"behavior: expected {expected}, found 6 inputs"):
             load_paper_checkpoint(six, 5, seq_len=1, behavior=name)
+    four = saved(random_state(np.random.default_rng(0), n_inputs=4), tmp_path, "weights.pth")
+    with pytest.raises(InputError, match=r"behavior: expected as many inputs as .*, found 4 inputs"):
+        load_paper_checkpoint(four, 5, seq_len=1)  # as many as `position` has, which is not of the paper
     seven = saved(random_state(np.random.default_rng(0), n_inputs=7), tmp_path, "weights.pth")
     with pytest.raises(InputError, match=r"behavior: expected as many inputs as .*, found 7 inputs"):
         load_paper_checkpoint(seven, 5, seq_len=1)

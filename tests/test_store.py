@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -179,6 +180,30 @@ def test_kept_makes_once_and_again_only_for_another_key(monkeypatch):
     assert sorted(path.name[0] for path in first.parent.iterdir()).count(".") == 0  # nothing half-written
 
 
+def test_two_processes_make_an_entry_once(root):
+    program = (
+        "import sys, time; from pathlib import Path; from v1lib import store\n"
+        "def make(path):\n"
+        "    Path(sys.argv[1]).open('a').write('made ')\n"
+        "    time.sleep(2)\n"
+        "    path.write_text('done')\n"
+        "print(store.kept('things', {'a': 1}, make).read_text())"
+    )
+    count = root.parent / "count"
+    command = [sys.executable, "-c", program, str(count)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate(timeout=120)[0] for process in both] == ["done\n", "done\n"]
+    assert count.read_text() == "made "
+
+
+def test_an_entry_is_made_where_there_are_no_locks(root, monkeypatch):
+    def refuse(*rest, **more):
+        raise NotImplementedError("no flock here")
+
+    monkeypatch.setattr(store.FileLock, "acquire", refuse)
+    assert store.kept("things", {}, lambda path: path.write_text("done")).read_text() == "done"
+
+
 def test_a_failure_leaves_nothing(root):
     def fail(path):
         path.mkdir()
@@ -259,7 +284,7 @@ def test_a_stopped_kept_fit_goes_on(session, root, monkeypatch):
     monkeypatch.setattr(module, "_error", interrupted)
     with pytest.raises(KeyboardInterrupt):
         kept_run()
-    assert [folder.name for folder in root.iterdir()] == ["unfinished"]
+    assert not list((root / "runs").iterdir()) and len(list((root / "unfinished").iterdir())) == 1
     kept_run(seed=1)  # another fit neither uses nor removes it
     (state,) = (root / "unfinished").iterdir()
     calls[:] = [1] * 3

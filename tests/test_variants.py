@@ -7,21 +7,12 @@ from dataclasses import asdict
 import pytest
 from planted import planted_session
 
-from v1lib import models
 from v1lib.errors import InputError
 from v1lib.features import GAZE_VARIABLES, behavior_columns
 from v1lib.fit import FIELD_FIT, PAPER_FIT, SHORT_FIT
 from v1lib.models.paper import paper_model
 from v1lib.splits import split
 from v1lib.variants import CONTROLS, TABLES, VARIANTS, Variant, controlled, fit_config, make_model
-
-#: The textbook models and those without recurrence come with :mod:`v1lib.models.joint`.
-HAS_JOINT = hasattr(models, "joint_model")
-NEED_JOINT = [
-    name
-    for name, variant in VARIANTS.items()
-    if variant.base == "joint" or dict(variant.model).get("hidden", 1) is None
-]
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +22,6 @@ def session():
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_can_be_built(name, session):
-    if name in NEED_JOINT and not HAS_JOINT:
-        pytest.skip("no textbook models yet")
     model = make_model(VARIANTS[name], session, seed=1)
     assert model.n_units == 3
     assert fit_config(VARIANTS[name], 1).seed == 1
@@ -41,8 +30,6 @@ def test_every_variant_can_be_built(name, session):
 def test_no_two_variants_are_the_same(session):
     seen = {}
     for name, variant in VARIANTS.items():
-        if name in NEED_JOINT and not HAS_JOINT:
-            continue
         model = make_model(variant, session, seed=0)
         made = [type(model).__name__, model.arguments, asdict(fit_config(variant, 0)), variant.control]
         text = json.dumps(made)

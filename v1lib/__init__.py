@@ -4,9 +4,10 @@ from v1lib.align import ClockFit, ClockJump, align, clock_residuals, estimate_cl
 from v1lib.ceiling import noise_ceiling, poisson_ceiling
 from v1lib.errors import InputError
 from v1lib.fit import FitConfig, Run, adopt, fit, predict
-from v1lib.models import encoding_model, field_model
+from v1lib.models import encoding_model, field_model, joint_model
 from v1lib.models.encoding import EncodingModel
 from v1lib.models.field import FieldModel
+from v1lib.models.joint import JointModel
 from v1lib.models.paper import load_paper_checkpoint
 from v1lib.nulls import circular_shift_null
 from v1lib.readers import open_session
@@ -26,6 +27,7 @@ __all__ = [
     "FieldModel",
     "FitConfig",
     "InputError",
+    "JointModel",
     "Recording",
     "Run",
     "Splits",
@@ -38,6 +40,7 @@ __all__ = [
     "estimate_clock",
     "field_model",
     "fit",
+    "joint_model",
     "load_paper_checkpoint",
     "load_results",
     "load_run",

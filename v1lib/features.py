@@ -3,8 +3,9 @@
 A column is a variable (``pitch``), its first difference per bin (``d_pitch``) or the product of two
 columns (``pitch*d_roll``). Sets of columns, after the paper: ``orig`` are the variables, ``velo`` is
 speed and the differences of the others, ``all`` is both, ``S`` is pupil, its difference and speed;
-``orig_prod``, ``velo_prod`` and ``all_prod`` add every product of two different columns. A variable that
-a session does not have is in none of its sets.
+``orig_prod``, ``velo_prod`` and ``all_prod`` add every product of two different columns. ``position`` is how
+eye and head are turned (theta, phi, pitch, roll), after Parker et al. (Neuron 2022). A variable that a
+session does not have is in none of its sets.
 
 There are two ways to scale, :data:`SCALINGS`:
 
@@ -35,7 +36,9 @@ from v1lib.errors import InputError
 from v1lib.session import BEHAVIOR_UNITS, stretch_ranges
 from v1lib.splits import Splits
 
-BEHAVIOR_SETS = ("S", "orig", "velo", "all", "orig_prod", "velo_prod", "all_prod")
+#: The sets of the paper, and those of all models here.
+PAPER_SETS = ("S", "orig", "velo", "all", "orig_prod", "velo_prod", "all_prod")
+BEHAVIOR_SETS = (*PAPER_SETS, "position")
 #: What turns the frame on the retina, in the order in which the paper's shifter takes it.
 GAZE_VARIABLES = ("theta", "phi", "pitch", "roll")
 SCALINGS = ("training", "paper")
@@ -93,6 +96,8 @@ def behavior_columns(name: str, variables: tuple[str, ...] = tuple(BEHAVIOR_UNIT
     """
     if name not in BEHAVIOR_SETS:
         raise InputError("behavior_set", "name", f"one of {BEHAVIOR_SETS}", repr(name))
+    if name == "position":
+        return tuple(variable for variable in GAZE_VARIABLES if variable in variables)
     if name == "S":
         chosen = ["pupil", "d_pupil", "speed"]
         return tuple(column for column in chosen if column.removeprefix("d_") in variables)

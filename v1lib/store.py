@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -52,19 +53,33 @@ def kept(kind: str, key: dict, make: Callable[[Path], object], *, suffix: str = 
         All that the content depends on, besides the source of v1lib and torch's version; plain values.
     make : callable
         Writes a file or folder at the path that it is given, which lies beside the final place and is
-        renamed when it is whole. Two processes may make the same entry at once: one of them stays.
+        renamed when it is whole. Another process that wants the same entry meanwhile waits for it; where the
+        file system has no locks both make it, and one of them stays.
     suffix : str
         Of the file's name, such as ``.nc``.
     """
     place = place_of(kind, key, suffix)
     if place.exists():
         return place
-    with _beside(place, ".making-") as beside:
+    with _alone(place), _beside(place, ".making-") as beside:
+        if place.exists():  # made by the one that was waited for
+            return place
         make(beside)
         if not beside.exists():
             raise InputError("store", kind, f"something written at {beside.name}", "nothing")
         _put(beside, place)
     return place
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Wait until no other process makes the entry at `place`, where the file system can tell."""
+    lock = FileLock(cache_root() / "locks" / f"{place.name}.lock")
+    with ExitStack() as held:
+        with suppress(NotImplementedError, OSError):
+            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock)
+        yield
 
 
 def place_of(kind: str, key: dict, suffix: str = "") -> Path:
@@ -256,15 +271,11 @@ def kept_fit(
     key = fit_key(model, session, splits, config)
     unfinished = place_of("unfinished", key, ".safetensors")
 
-    def find() -> Path:
-        place = place_of("runs", key)
-        if not place.exists():
-            # A copy, because what is fitted twice must start from the same weights.
-            made = fit(copy.deepcopy(model), session, splits, config, resume=unfinished)
-            kept("runs", key, lambda path: save_run(made, path))
-        return place
+    def make(path: Path) -> None:
+        # A copy, because what is fitted twice must start from the same weights.
+        save_run(fit(copy.deepcopy(model), session, splits, config, resume=unfinished), path)
 
-    run = _read_or_made_again(find, load_run)
+    run = _read_or_made_again(lambda: kept("runs", key, make), load_run)
     forget_training(unfinished)
     return run
 

@@ -96,8 +96,9 @@ def make_model(variant: Variant, session: xr.Dataset, seed: int) -> Model:
             return models.encoding_model(session, **(models.SMALL_NETWORK | arguments))
         if variant.base == "paper":
             return _paper_network(session, **arguments)
-        maker = {"joint": "joint_model", "own": "field_model"}[variant.base]
-        return getattr(models, maker)(session, **arguments)
+        if variant.base == "joint":
+            return models.joint_model(session, **arguments)
+        return models.field_model(session, **arguments)
     except TypeError as error:
         found = f"{dict(variant.model)} ({error})"
         raise InputError("variant", "model", f"arguments that {variant.base!r} takes", found) from error

@@ -118,9 +118,11 @@ class EncodingModel(nn.Module):
     channels, kernels, strides : one entry a convolution of the ``cnn`` or ``autoencoder``; the other
         encoders have the sizes of their sources
     dropout : probability, after each of these convolutions
-    hidden : width of the GRU
-    seq_len : bins of a window; the first ``seq_len - 1`` bins of a stretch have shorter windows behind
-        them (warm-up): ``forward`` fills those with zeros, and nothing fits or scores them
+    hidden : width of the GRU; None for a model without recurrence, whose rates are read from one bin's
+        features by one linear map
+    seq_len : bins of a window, 1 without recurrence; the first ``seq_len - 1`` bins of a stretch have
+        shorter windows behind them (warm-up): ``forward`` fills those with zeros, and nothing fits or scores
+        them
     output : ``softplus`` for counts, ``identity`` for fluorescence
     shifter_width, shifter_divisor : hidden width; translations reach frame size / divisor to either side
     center : (x, y) of the rotation in px; the middle of the frame if not given
@@ -134,8 +136,8 @@ class EncodingModel(nn.Module):
     Raises
     ------
     InputError
-        For a model with no input, an unknown output or encoder, a size out of its range, or frames too
-        small for the encoder.
+        For a model with no input, an unknown output or encoder, a size out of its range, windows without a
+        recurrence to read them, or frames too small for the encoder.
     """
 
     reads: Tensor
@@ -154,7 +156,7 @@ class EncodingModel(nn.Module):
         kernels: tuple[int, ...] = (7, 7, 7),
         strides: tuple[int, ...] = (2, 2, 2),
         dropout: float = 0.5,
-        hidden: int = 512,
+        hidden: int | None = 512,
         seq_len: int = 1,
         output: str = "softplus",
         shifter_width: int = 256,
@@ -194,8 +196,9 @@ class EncodingModel(nn.Module):
         self.behav_encoder = BehaviorEncoder(len(behavior), n_units) if behavior else None
         n_parts = 3 if vision and behavior else 1
         self.bn = nn.BatchNorm1d(n_parts)
-        self.lstm_net = nn.GRU(n_parts * n_units, hidden, batch_first=True)
-        self.fc = nn.Linear(hidden, n_units)
+        n_features = n_parts * n_units
+        self.lstm_net = None if hidden is None else nn.GRU(n_features, hidden, batch_first=True)
+        self.fc = nn.Linear(n_features if hidden is None else hidden, n_units)
 
     def gaze_shift(self, behavior: Tensor) -> Tensor | None:
         """The shifter's output, (n, 3): px, px, degrees; None for a model without shifter."""
@@ -259,10 +262,15 @@ class EncodingModel(nn.Module):
         else:
             fused, misfit = self._fused(frames.flatten(0, 1), behavior.flatten(0, 1))
             features = fused.unflatten(0, (batch, time))
-        padded = F.pad(features, (0, 0, self.seq_len - 1, 0))
-        windows = padded.unfold(1, self.seq_len, 1).transpose(2, 3).flatten(0, 1)  # (b·t, seq_len, feature)
-        _, last = self.lstm_net(windows.contiguous())
-        out = self.fc(last[0]).unflatten(0, (batch, time))
+        if self.lstm_net is None:
+            out = self.fc(features)
+        else:
+            padded = F.pad(features, (0, 0, self.seq_len - 1, 0))
+            windows = (
+                padded.unfold(1, self.seq_len, 1).transpose(2, 3).flatten(0, 1)
+            )  # (b·t, seq_len, feature)
+            _, last = self.lstm_net(windows.contiguous())
+            out = self.fc(last[0]).unflatten(0, (batch, time))
         rates = F.softplus(out) if self.output == "softplus" else out
         return rates, self._sparsity() + self.reconstruction * misfit
 
@@ -286,7 +294,11 @@ class EncodingModel(nn.Module):
 def _check_sizes(arguments: dict[str, Any]) -> None:
     """Whole numbers of at least 1 where they are counts, as many kernels and strides as channels."""
     for name in ("n_units", "hidden", "seq_len", "shifter_width"):
-        check_whole("EncodingModel", name, arguments[name], 1)
+        if name != "hidden" or arguments[name] is not None:
+            check_whole("EncodingModel", name, arguments[name], 1)
+    if arguments["hidden"] is None and arguments["seq_len"] > 1:
+        expected = "1 for a model without recurrence (hidden=None)"
+        raise InputError("EncodingModel", "seq_len", expected, repr(arguments["seq_len"]))
     for name in ("channels", "frame_shape", "kernels", "strides"):
         row = arguments[name]
         if not isinstance(row, tuple | list):

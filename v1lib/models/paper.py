@@ -17,7 +17,7 @@ import xarray as xr
 from torch import Tensor
 
 from v1lib.errors import InputError, check_whole
-from v1lib.features import BEHAVIOR_SETS, GAZE_VARIABLES, behavior_columns
+from v1lib.features import GAZE_VARIABLES, PAPER_SETS, behavior_columns
 from v1lib.models import encoding_model
 from v1lib.models.encoding import EncodingModel
 from v1lib.session import BEHAVIOR_UNITS
@@ -28,7 +28,7 @@ PAPER_NETWORK: dict[str, Any] = {"center": (30.0, 40.0), "normalize_by_bin": Tru
 #: Translations reach frame size / divisor; the models of vision alone in Table 1 have a larger reach.
 SHIFTER_DIVISOR, SHIFTER_DIVISOR_TABLE_1 = 5.5, 4.0
 
-_FILE_NAME = re.compile(rf"val_.+?(?:_({'|'.join(BEHAVIOR_SETS)}))?_seq_(\d+)\.pth")
+_FILE_NAME = re.compile(rf"val_.+?(?:_({'|'.join(PAPER_SETS)}))?_seq_(\d+)\.pth")
 
 
 def paper_model(
@@ -156,7 +156,7 @@ def _behavior_name(path: Path, state: dict[str, Tensor], name: str | None) -> st
         found = "none" if weight is None else f"shape {tuple(weight.shape)}"
         raise InputError(path, entry, "the weights (unit, input) of the full model's behaviour", found)
     n = weight.shape[1]
-    fitting = [known for known in BEHAVIOR_SETS if len(behavior_columns(known)) == n]
+    fitting = [known for known in PAPER_SETS if len(behavior_columns(known)) == n]
     if name is None and len(fitting) > 1:
         found = f"{n} inputs in a file whose name does not say"
         raise InputError(path, "behavior", f"{' or '.join(fitting)} as an argument", found)
