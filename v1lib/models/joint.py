@@ -55,8 +55,8 @@ class JointModel(nn.Module):
     seq_len : bins that a filter reads, the newest of them the one whose rate is made; the first bins of a
         stretch are as in :class:`~v1lib.models.encoding.EncodingModel`
     behavior_lags : bins that p reads, the newest of them the same, up to `seq_len`
-    output : ``softplus`` for counts; ``identity`` for fluorescence: no softplus is taken, and d is added to the
-        product in place of the sum, because what is standardised has its zero elsewhere
+    output : ``softplus`` for counts; ``identity`` for fluorescence: no softplus is taken, and d is added to
+        the product in place of the sum, because what is standardised has its zero elsewhere
     pool : a pixel of the retinal image is the mean of so many by so many of the camera's
     finest : finest cosine of a filter, cycles a width of the frame
     smoothness : frequency at which a cosine costs four times as much as a coarse one, cycles a width
@@ -88,7 +88,7 @@ class JointModel(nn.Module):
         pool: int = 2,
         finest: float = 10.0,
         smoothness: float = 2.0,
-        filter_penalty: float = 2e-4,
+        filter_penalty: float = 1e-3,
         behavior_penalty: float = 1e-3,
     ):
         super().__init__()
