@@ -113,7 +113,7 @@ SHORT_FIT = FitConfig(epochs=25, patience=25, learning_rate=4e-3, schedule="one_
 FIELD_FIT = FitConfig(epochs=24, patience=24, learning_rate=1e-2, schedule="one_cycle")
 
 #: A fit of one of the textbook models.
-JOINT_FIT = FitConfig(epochs=24, patience=24, learning_rate=5e-2, schedule="one_cycle")
+JOINT_FIT = FitConfig(epochs=24, patience=24, learning_rate=3e-2, schedule="one_cycle", batch_chunks=2)
 
 #: The paper's fit: windows drawn one by one, 256 a batch, each to predict the bin after it.
 PAPER_FIT = FitConfig(chunk_bins=1, batch_chunks=256, clip_norm=None, scaling="paper", predict_offset=1)

@@ -88,7 +88,7 @@ class JointModel(nn.Module):
         pool: int = 2,
         finest: float = 10.0,
         smoothness: float = 2.0,
-        filter_penalty: float = 2e-4,
+        filter_penalty: float = 1e-3,
         behavior_penalty: float = 1e-3,
     ):
         super().__init__()
