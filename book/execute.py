@@ -1,4 +1,4 @@
-"""Execute notebooks, as many at a time as there are pairs of cores, and again only those that something changed for.
+"""Execute notebooks, one for each pair of cores at a time, and again only those that something changed for.
 
 ``python -m book.execute [STEM ...]`` executes the repository's notebooks in place with their own values
 (``make notebooks``); the build executes them into ``_build/<profile>/executed``.
