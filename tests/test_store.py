@@ -302,6 +302,33 @@ def test_a_stopped_kept_fit_goes_on(session, root, monkeypatch):
     assert not calls and not state.exists()
 
 
+def test_a_fit_stopped_with_other_threads_begins_anew(session, root, monkeypatch):
+    splits, error, calls = split(session, "paper"), sys.modules["v1lib.fit"]._error, []
+
+    def interrupted(*rest):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return error(*rest)
+
+    def kept_run():
+        config = replace(CONFIG, epochs=3)
+        return store.kept_fit(lambda: encoding_model(session, "orig", **SMALL), session, splits, config)
+
+    monkeypatch.setattr(sys.modules["v1lib.fit"], "_error", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        kept_run()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        assert len(kept_run().history) == 3 and len(calls) == 2 + 3
+    finally:
+        torch.set_num_threads(threads)
+    assert len(list((root / "unfinished").iterdir())) == 1
+    kept_run()  # finds the run, and has no more use for the state
+    assert len(calls) == 5 and not list((root / "unfinished").iterdir())
+
+
 def test_a_damaged_state_of_a_kept_fit_is_refused(session, root, monkeypatch):
     def make():
         return encoding_model(session, "orig", **SMALL)

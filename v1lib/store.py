@@ -32,7 +32,7 @@ from v1lib.checkpointing import forget_training, writing
 from v1lib.errors import InputError
 from v1lib.features import Scaling
 from v1lib.fingerprint import fit_key, plain, sha256, source_hash
-from v1lib.fit import FitConfig, Model, Run, fit
+from v1lib.fit import FitConfig, Model, Run, choose_device, fit
 from v1lib.models import MODELS
 from v1lib.recording import Recording, open_recording
 from v1lib.simulate import simulate_recording
@@ -255,7 +255,8 @@ def kept_fit(
     """The finished run of these inputs from the store, fitted now if it is not there yet.
 
     A fit that was stopped, by whatever, goes on after its last whole epoch, whose state is kept under
-    ``unfinished`` until the run is there.
+    ``unfinished`` until the run is there. A finished run is taken whatever device and number of threads made
+    it; an unfinished one goes on where they are the same.
 
     Parameters
     ----------
@@ -269,7 +270,9 @@ def kept_fit(
     """
     model = make_model()
     key = fit_key(model, session, splits, config)
-    unfinished = place_of("unfinished", key, ".safetensors")
+    # Its bits depend on device and threads: with others it begins anew, and the state waits for these.
+    here = {"device": str(choose_device(config.device)), "threads": torch.get_num_threads()}
+    unfinished = place_of("unfinished", key | here, ".safetensors")
 
     def make(path: Path) -> None:
         # A copy, because what is fitted twice must start from the same weights.
