@@ -412,7 +412,7 @@ def test_a_recording_says_in_a_line_what_it_holds(pristine):
 def test_a_file_and_a_folder_each_point_to_what_opens_them(pristine):
     with pytest.raises(InputError, match=r"a file \(v1lib\.open_session opens files\)"):
         v1lib.open_recording(pristine / "mouse_world.nc")
-    with pytest.raises(InputError, match=r"a folder \(v1lib\.open_recording opens a lab folder\)"):
+    with pytest.raises(InputError, match=r"a folder \(v1lib\.open_recording opens a lab folder, align"):
         v1lib.open_session(pristine)
     with pytest.raises(InputError, match="folder: expected a folder with a recording, found none"):
         v1lib.open_recording(pristine / "nowhere")

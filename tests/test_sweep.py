@@ -483,6 +483,19 @@ def test_ctrl_c_leaves_what_is_finished(plan, client, root, monkeypatch, tmp_pat
     assert len(fits) == 2 - len(finished) and without_costs(again).identical(expected)
 
 
+@pytest.mark.slow
+def test_a_script_that_every_worker_would_run_again_says_what_it_lacks(plan, root, tmp_path):
+    script = tmp_path / "night.py"
+    (tmp_path / "plan.yml").write_text(yaml.safe_dump(plan, sort_keys=False))
+    script.write_text(f"import v1lib\nv1lib.sweep({str(tmp_path / 'plan.yml')!r}, workers=1)\n")
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 1
+    assert (
+        "InputError: sweep: workers: expected ones that start (in a script, call"
+        in ran.stderr.splitlines()[-1]
+    )
+
+
 def test_the_command_line_prints_what_became_of_the_rows(plan, client, tmp_path, capsys):
     plan["variants"].append({"wild": {"base": "own", "fit": {"learning_rate": 1e30}}})
     (tmp_path / "plan.yml").write_text(yaml.safe_dump(plan, sort_keys=False))

@@ -119,7 +119,9 @@ def split(
     for name, ranges in parts.items():
         if not ranges:
             found = f"{session.sizes['time']} bins in {len(stretch_ranges(session))} stretches"
-            fewer = "" if _stored_in_parts(session) else " (ask for fewer segments)"
+            fewer = (
+                "" if _stored_in_parts(session) else " (ask for fewer segments, or bring a longer recording)"
+            )
             expected = f"enough bins in each segment for protocol {protocol!r}{fewer}"
             raise InputError("split", name, expected, found)
     return Splits(**{name: tuple(ranges) for name, ranges in parts.items()}, protocol=protocol)

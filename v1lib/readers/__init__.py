@@ -45,7 +45,11 @@ def open_session(path: str | Path, **choices) -> xr.Dataset:
     if path.is_dir() and holds_osf_archive(path):
         return _read(open_osf_archive, path, choices)
     if not path.is_file():
-        found = "a folder (v1lib.open_recording opens a lab folder)" if path.is_dir() else "no file"
+        found = (
+            "a folder (v1lib.open_recording opens a lab folder, align makes a session of it)"
+            if path.is_dir()
+            else "no file"
+        )
         raise InputError(path, "file", "a recording, or a folder with files of the paper's archive", found)
     with open(path, "rb") as file:
         start = file.read(32)

@@ -165,7 +165,12 @@ def _new_folder(path: object) -> tuple[Path, Path]:
         raise InputError(
             f"{str(path)!r:.200}", "folder", "a path where a folder can be made", f"none ({reason})"
         ) from error
-    raise InputError(path, "folder", "a path where nothing is yet", "something there")
+    raise InputError(
+        path,
+        "folder",
+        "a path where nothing is yet",
+        "something there (v1lib.open_recording opens a recording)",
+    )
 
 
 def check_arguments(

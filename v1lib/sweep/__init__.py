@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -124,7 +125,7 @@ def _finished(row: Row) -> bool:
 @contextmanager
 def _connected(plan: Plan, scheduler: Any, workers: int | None, n_rows: int) -> Iterator[Any]:
     """A client of the scheduler; what was made here ends here."""
-    from dask.distributed import Client, LocalCluster  # slow to import
+    from dask.distributed import Client  # slow to import
 
     if isinstance(scheduler, Client):
         yield scheduler
@@ -133,19 +134,41 @@ def _connected(plan: Plan, scheduler: Any, workers: int | None, n_rows: int) -> 
             yield client
     else:
         number, memory = local_workers(plan, workers)
-        with (
-            LocalCluster(
-                n_workers=min(number, n_rows),
-                threads_per_worker=1,
-                processes=True,
-                silence_logs=logging.ERROR,
-                memory_limit=memory,
-                dashboard_address="127.0.0.1:0",
-                env={"V1LIB_PROGRESS": "0"},
-            ) as cluster,
-            _client(cluster) as client,
-        ):
+        with _local_cluster(min(number, n_rows), memory) as cluster, _client(cluster) as client:
+            client.register_plugin(_silent_end())
             yield client
+
+
+def _local_cluster(n_workers: int, memory: int) -> Any:
+    """So many processes of this machine, each with one thread and so many bytes."""
+    from dask.distributed import LocalCluster
+
+    try:
+        return LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=True,
+            silence_logs=logging.ERROR,
+            memory_limit=memory,
+            dashboard_address="127.0.0.1:0",
+            env={"V1LIB_PROGRESS": "0"},
+        )
+    except RuntimeError as error:
+        expected = 'ones that start (in a script, call sweep under `if __name__ == "__main__":`)'
+        raise InputError(
+            "sweep", "workers", expected, f"none ({' '.join(str(error).split()):.80})"
+        ) from error
+
+
+def _silent_end() -> Any:
+    """A plugin for workers of this terminal, which Ctrl-C reaches too: they end and say nothing."""
+    from dask.distributed import WorkerPlugin
+
+    class SilentEnd(WorkerPlugin):
+        def setup(self, worker: Any) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    return SilentEnd()
 
 
 def _client(scheduler: Any) -> Any:

@@ -30,7 +30,7 @@ def summary(results: xr.Dataset) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run a plan, print what became of its rows; 0 if all are done."""
     parser = argparse.ArgumentParser(prog="python -m v1lib.sweep", description="Run a plan of fits.")
-    parser.add_argument("plan", help="YAML file")
+    parser.add_argument("plan", help="YAML file; `pydoc v1lib.plan.read_plan` says what stands in it")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of a dask scheduler, such as tcp://host:8786")
     parser.add_argument("--workers", type=int, metavar="N", help="processes on this machine")
     parser.add_argument("--show", action="store_true", help="print what is there, and compute nothing")
