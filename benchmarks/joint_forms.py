@@ -21,10 +21,10 @@ import torch
 import xarray as xr
 
 from v1lib import align, bin_truth, encoding_model, field_model, joint_model, load_truth, score, split
+from v1lib.animals import MIXTURES
 from v1lib.fit import FIELD_FIT, JOINT_FIT, SHORT_FIT, FitConfig, Model
 from v1lib.models import SMALL_NETWORK
 from v1lib.models.joint import COMBINATIONS
-from v1lib.simulate import SIMPLE_MIXTURE, STANDARD_MIXTURE
 from v1lib.splits import Splits
 from v1lib.store import kept_fit, kept_recording
 
@@ -34,7 +34,6 @@ PLANTED = {
     "multiplicative": {f"simple * {name}": 1.0 for name in POSITION},
     "additive": {f"simple + {name}": 1.0 for name in POSITION},
 }
-MIXTURES = {"standard": STANDARD_MIXTURE, "simple": SIMPLE_MIXTURE}
 #: The networks' sizes without recurrence, which windows need.
 NO_RECURRENCE = SMALL_NETWORK | {"hidden": None, "seq_len": 1}
 #: From the least to the most: how a model of a session is made, and its fit.

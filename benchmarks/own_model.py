@@ -25,20 +25,19 @@ import xarray as xr
 from torch import Tensor
 
 from v1lib import align, bin_truth, fit, load_truth, score, split
+from v1lib.animals import MIXTURES
 from v1lib.fit import FIELD_FIT, PAPER_FIT, Run
 from v1lib.interpret.inside import learned_shift
 from v1lib.models import field_model
 from v1lib.models.field import FieldModel
 from v1lib.models.gaze import GazeRotation
 from v1lib.models.paper import paper_model
-from v1lib.simulate import SIMPLE_MIXTURE, STANDARD_MIXTURE
 from v1lib.splits import Splits
 from v1lib.store import kept_fit, kept_recording
 
 STANDARD = {"minutes": 30, "n_units": 48, "frame_shape": (60, 80)}
 SMALL = {"minutes": 10, "n_units": 24, "frame_shape": (30, 40)}
 SEEDS = (0, 1, 2)
-MIXTURES = {"standard": STANDARD_MIXTURE, "simple": SIMPLE_MIXTURE}
 #: One part of the own model taken away at a time.
 ABLATIONS: dict[str, dict] = {
     "as it is": {},

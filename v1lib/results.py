@@ -7,7 +7,6 @@ import resource
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,10 @@ from v1lib.animals import opened, outline
 from v1lib.bootstrap import block_bins, block_sums
 from v1lib.errors import InputError
 from v1lib.fit import Run, predict
-from v1lib.metrics import bits_per_spike, r_within
+from v1lib.metrics import bits_per_spike, pearson, r_within, smooth_over_ends
 from v1lib.plan import Plan, Row, read_plan
-from v1lib.score import paper_score
 from v1lib.session import read_netcdf, write_netcdf
-from v1lib.splits import SMOOTHING_S, Ranges, Splits, split
+from v1lib.splits import SMOOTHING_S, Ranges, Splits, boxcar_bins, split
 from v1lib.store import kept, kept_fit, place_of
 from v1lib.variants import controlled, fit_config, make_model
 
@@ -95,10 +93,7 @@ def scores(run: Run, session: xr.Dataset, truth: xr.Dataset | None, warmup_bins:
     InputError
         If no test range is long enough.
     """
-    lead = run.model.seq_len - 1 + run.config.predict_offset
     ranges = _scored(run.splits, warmup_bins)
-    # The paper's figure leaves out a window at the start of each range by itself.
-    judged = replace(run, splits=replace(run.splits, test=tuple((a - lead, b) for a, b in ranges)))
     predicted = predict(run, session)
     segments = [np.arange(a, b) for a, b in ranges]
     activity = session["activity"].values.astype(np.float64)
@@ -111,12 +106,14 @@ def scores(run: Run, session: xr.Dataset, truth: xr.Dataset | None, warmup_bins:
         mean = np.array(run.scaling.activity_mean)
         bits = bits_per_spike(np.concatenate(made), np.concatenate(counts), mean)
     r = r_within(predicted, session, ranges)
+    box = boxcar_bins(float(session.attrs["bin_width_s"]))
+    paper_r = pearson(*(smooth_over_ends(np.concatenate(parts), box) for parts in (made, counts)))
     found = {
         "r": ("unit", r),
         "r_smooth": ("unit", r_within(predicted, session, ranges, smooth_s=SMOOTHING_S)),
         "bits_per_spike": ("unit", bits),
         # Zeros beyond the ends would give a constant prediction something to be correlated by.
-        "paper_r": ("unit", np.where(np.isnan(r), np.nan, paper_score(judged, session)["paper_r"])),
+        "paper_r": ("unit", np.where(np.isnan(r), np.nan, paper_r)),
         "block_sums": (("unit", "block", "moment"), sums.transpose(2, 0, 1)),
     }
     if truth is not None:
