@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from archive_mouse import mouse_arrays, save_mouse
 from planted import planted_session
 
 from v1lib import animals, fingerprint, simulate, store
 from v1lib.errors import InputError
-from v1lib.plan import Plan, read_plan
+from v1lib.plan import PLANS, Plan, read_plan
+from v1lib.published import ANIMALS
 from v1lib.session import save_session
 from v1lib.simulate import SIMPLE_MIXTURE, STANDARD_MIXTURE
 from v1lib.variants import VARIANTS
@@ -234,7 +236,10 @@ def test_a_plan_that_cannot_be_run_is_refused_in_one_sentence(change, said):
 
 def test_files_that_are_no_plan(tmp_path):
     path = tmp_path / "plan.yml"
-    with pytest.raises(InputError, match=r"plan.yml: file: expected a plan in YAML, found no file"):
+    with pytest.raises(
+        InputError,
+        match=r"plan.yml: file: expected a plan in YAML, or one called .*ladder_quick.*, found no file",
+    ):
         read_plan(path)
     path.write_text("name: [")
     with pytest.raises(InputError, match="YAML with each key once"):
@@ -276,3 +281,32 @@ def test_a_plan_is_hashable_and_immutable():
     assert isinstance(plan, Plan) and len({plan, replace(plan), replace(plan, name="other")}) == 2
     with pytest.raises(AttributeError):
         plan.name = "other"
+
+
+@pytest.mark.parametrize("name", sorted(PLANS))
+def test_each_plan_of_the_library_can_be_run_as_it_is(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("V1LIB_DATA", str(tmp_path))
+    if "paper" in name:
+        for animal, n_units in zip(ANIMALS, (108, 52, 63), strict=True):
+            files = mouse_arrays(n_units=n_units, shape=(60, 80))
+            save_mouse(tmp_path / "mouse-data-10-segment-split-70-30-48ms" / animal, files)
+    plan = read_plan(name)
+    assert len(plan.rows()) == len(plan.animals) * len(plan.variants) * len(plan.seeds) > 0
+
+
+def test_quick_rows_are_rows_of_standard_and_what_chapters_share_is_fitted_once():
+    plans = {name: read_plan(name) for name in PLANS if "paper" not in name}
+    keys = {name: {str(row.place()) for row in plan.rows()} for name, plan in plans.items()}
+    assert keys["ladder_quick"] <= keys["ladder_standard"]
+    assert keys["ablations_quick"] <= keys["ablations_standard"]
+    for profile in ("quick", "standard"):
+        assert keys[f"ladder_{profile}"] & keys[f"ablations_{profile}"], "the two share no row"
+
+
+def test_an_environment_variable_in_a_path_is_read_and_must_be_set(file, monkeypatch):
+    given = changed(animals={"mine": {"open": f"$THE_FOLDER/{file.name}"}})
+    monkeypatch.setenv("THE_FOLDER", str(file.parent))
+    assert read_plan(given).animals[0][1].path == str(file)
+    monkeypatch.delenv("THE_FOLDER")
+    with pytest.raises(InputError, match=r"'mine'.*environment variables are set.*THE_FOLDER"):
+        read_plan(given)

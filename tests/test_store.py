@@ -20,6 +20,7 @@ from v1lib import fingerprint, store
 from v1lib.errors import InputError
 from v1lib.fit import FitConfig, fit, predict
 from v1lib.models import encoding_model
+from v1lib.simulate import STANDARD_MIXTURE
 from v1lib.splits import split
 
 SMALL = dict(channels=(4,), kernels=(5,), strides=(3,), hidden=8, shifter_width=8, seq_len=2)
@@ -411,11 +412,15 @@ def test_each_argument_of_a_recording_is_part_of_its_key(monkeypatch):
         {"frame_shape": (30, 40)},
         {"clock_offset_s": 0.2},
         {"clock_drift_ppm": 50.0},
+        {"eye_scale": 0.5},
+        {"rate_scale": 2.0},
         {"mixture": {"simple": 1, "complex": 1}},
         {"mixture": {"simple": 1, "complex": 2}},
         {"mixture": {"complex": 1, "simple": 1}},  # other units come first
     ]
     assert len({store.kept_recording(**base | change).parent for change in changes}) == len(changes)
+    spelled_out = {"minutes": 1, "frame_shape": [60, 80], "mixture": dict(STANDARD_MIXTURE), "rate_scale": 1}
+    assert store.kept_recording(**base | spelled_out).parent == store.kept_recording(**base).parent
 
 
 def test_all_of_a_session_is_in_its_hash(session):

@@ -79,7 +79,7 @@ def test_the_paper_s_network_is_the_paper_s(session):
 def test_fits_are_those_of_the_base():
     assert fit_config(VARIANTS["network"], 0) == SHORT_FIT
     assert fit_config(VARIANTS["own, no behaviour"], 0) == FIELD_FIT
-    assert fit_config(VARIANTS["paper, scaled by files"], 0) == PAPER_FIT
+    assert fit_config(VARIANTS["published"], 0) == PAPER_FIT
     alone = fit_config(VARIANTS["paper, CNN alone"], 0)
     assert (alone.learning_rate, alone.epochs) == (1e-4, 100)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -23,7 +24,7 @@ from v1lib.simulate import (
     SIMPLE_MIXTURE,
     STANDARD_MIXTURE,
     bin_truth,
-    check_arguments,
+    complete_arguments,
     load_truth,
     simulate_recording,
 )
@@ -59,7 +60,8 @@ def read_animal(entry: Any, where: str, name: str, folder: Path) -> Animal:
     Parameters
     ----------
     entry : mapping
-        ``simulate`` with arguments, or ``open`` with a path (a relative one from `folder`) and choices.
+        ``simulate`` with arguments, or ``open`` with a path (a relative one from `folder`; environment
+        variables such as ``$V1LIB_DATA`` may stand in it) and choices.
     where, name : str
         For the message of an error.
 
@@ -77,10 +79,19 @@ def read_animal(entry: Any, where: str, name: str, folder: Path) -> Animal:
         if not isinstance(entry["open"], str):
             raise InputError(where, variable, "a path to open", repr(entry["open"]))
         choices = {choice: value for choice, value in entry.items() if choice != "open"}
-        return Animal(path=str((folder / entry["open"]).absolute()), choices=frozen(choices))
+        place = folder / _with_variables(entry["open"], where, variable)
+        return Animal(path=str(place.absolute()), choices=frozen(choices))
     if len(entry) > 1 or not isinstance(entry["simulate"], Mapping):
         raise InputError(where, variable, "simulate with a mapping of arguments alone", f"{entry!r:.80}")
     return Animal(simulated=_simulated(dict(entry["simulate"]), where, variable))
+
+
+def _with_variables(path: str, where: str, variable: str) -> str:
+    """The path with environment variables such as ``$V1LIB_DATA`` in place."""
+    full = os.path.expandvars(path)
+    if "$" in full:
+        raise InputError(where, variable, "a path whose environment variables are set", repr(path))
+    return full
 
 
 def _simulated(given: dict[str, Any], where: str, variable: str) -> Items:
@@ -93,21 +104,17 @@ def _simulated(given: dict[str, Any], where: str, variable: str) -> Items:
     missing = [name for name in names if known[name].default is inspect.Parameter.empty and name not in given]
     if missing:
         raise InputError(where, variable, f"a value for {', '.join(missing)}", "none")
-    arguments = {name: given.get(name, known[name].default) for name in names}
-    mixture = "standard" if arguments["mixture"] is None else arguments["mixture"]
+    mixture = given.get("mixture", "standard")
     if isinstance(mixture, str):
         if mixture not in MIXTURES:
             expected = f"a mixture called {' or '.join(MIXTURES)}, or formulae with their shares"
             raise InputError(where, variable, expected, repr(mixture))
         mixture = MIXTURES[mixture]
     try:
-        check_arguments(**(arguments | {"mixture": mixture, "motion": None}))
+        arguments = complete_arguments(**(given | {"mixture": mixture}))
     except InputError as error:
         raise InputError(where, f"{variable}: {error.variable}", error.expected, error.found) from error
-    numbers = {name: float(arguments[name]) for name in names if isinstance(known[name].default, float)}
-    arguments |= numbers | {"minutes": float(arguments["minutes"])}
-    shares = {formula: float(share) for formula, share in mixture.items()}
-    return frozen(arguments | {"mixture": shares})
+    return frozen({name: arguments[name] for name in names})
 
 
 def content(animal: Animal) -> dict[str, Any]:

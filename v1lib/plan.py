@@ -23,6 +23,8 @@ from v1lib.variants import VARIANTS, Variant, fit_config, make_model
 
 ENTRIES = ("name", "protocol", "warmup_bins", "seeds", "animals", "variants")
 VARIANT_ENTRIES = ("base", "model", "fit", "control")
+#: The plans that come with the library, by name.
+PLANS = {file.stem: file for file in sorted((Path(__file__).parent / "plans").glob("*.yml"))}
 RESULT_SCHEMA = 1
 
 
@@ -89,12 +91,13 @@ def read_plan(plan: str | Path | Mapping | Plan) -> Plan:
     Parameters
     ----------
     plan : str, Path, mapping or Plan
-        A YAML file or what stands in one: ``name``; ``protocol`` (see :func:`v1lib.splits.split`);
-        ``warmup_bins``, how many bins at the start of each test range no variant is scored on, so that all
-        are scored on the same; ``seeds``; ``animals``, by name, each ``simulate`` with arguments of
-        :func:`v1lib.simulate.simulate_recording` (`mixture` may be ``standard`` or ``simple``) or ``open``
-        with a path and other arguments of :func:`v1lib.open_session`; and ``variants``, each a name of
-        :data:`v1lib.variants.VARIANTS` or a new name with ``base`` (one of these) and what it changes:
+        A name of :data:`PLANS`, a YAML file, or what stands in one: ``name``; ``protocol`` (see
+        :func:`v1lib.splits.split`); ``warmup_bins``, how many bins at the start of each test range no variant
+        is scored on, so that all are scored on the same; ``seeds``; ``animals``, by name, each ``simulate``
+        with arguments of :func:`v1lib.simulate.simulate_recording` (`mixture` may be ``standard`` or
+        ``simple``) or ``open`` with a path and other arguments of :func:`v1lib.open_session`; and
+        ``variants``, each a name of :data:`v1lib.variants.VARIANTS` or a new name with ``base`` (one of
+        these) and what it changes:
         ``model``, ``fit``, ``control``.
 
     Returns
@@ -112,7 +115,8 @@ def read_plan(plan: str | Path | Mapping | Plan) -> Plan:
         return plan
     if isinstance(plan, Mapping):
         return _checked(plan, "plan", Path.cwd())
-    return _checked(_read_yaml(Path(plan)), str(plan), Path(plan).parent)
+    path = PLANS.get(str(plan), Path(plan))
+    return _checked(_read_yaml(path), str(path), path.parent)
 
 
 class _Loader(yaml.SafeLoader):
@@ -132,7 +136,7 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 def _read_yaml(path: Path) -> Any:
     if not path.is_file():
-        raise InputError(path, "file", "a plan in YAML", "no file")
+        raise InputError(path, "file", f"a plan in YAML, or one called {' or '.join(PLANS)}", "no file")
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:

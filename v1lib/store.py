@@ -35,7 +35,7 @@ from v1lib.fingerprint import fit_key, plain, sha256, source_hash
 from v1lib.fit import FitConfig, Model, Run, choose_device, fit
 from v1lib.models import MODELS
 from v1lib.recording import Recording, open_recording
-from v1lib.simulate import simulate_recording
+from v1lib.simulate import complete_arguments, simulate_recording
 from v1lib.splits import Splits
 
 RUN_SCHEMA = 1
@@ -286,16 +286,15 @@ def kept_fit(
 def kept_recording(*, seed: int, **arguments: Any) -> Recording:
     """The simulated recording of these arguments from the store, simulated now if it is not there yet.
 
-    The arguments are those of :func:`v1lib.simulate.simulate_recording`, but for the path; the recording is
-    called ``simulated_mouse_<seed>``.
+    The arguments are those of :func:`v1lib.simulate.simulate_recording`, but for the path; one that is given
+    as its default makes no other recording. The recording is called ``simulated_mouse_<seed>``.
     """
     name = f"simulated_mouse_{seed}"
-    key = {"seed": seed, **arguments}
-    if key.get("mixture") is not None:
-        key["mixture"] = list(key["mixture"].items())  # its order is that of the units
+    full = complete_arguments(seed=seed, **arguments)
+    key = full | {"mixture": list(full["mixture"].items())}  # its order is that of the units
 
     def make(path: Path) -> None:
-        simulate_recording(path / name, seed=seed, **arguments)
+        simulate_recording(path / name, **full)
 
     return _read_or_made_again(
         lambda: kept("recordings", key, make), lambda folder: open_recording(folder / name)

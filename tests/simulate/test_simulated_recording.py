@@ -71,6 +71,10 @@ def test_spikes_do_not_depend_on_the_cameras_resolution(tmp_path):
         ({"clock_drift_ppm": 1001}, "clock_drift_ppm"),
         ({"clock_drift_ppm": float("inf")}, "clock_drift_ppm"),
         ({"eye_lag_s": "0"}, "eye_lag_s"),
+        ({"eye_scale": 0.1}, "eye_scale"),
+        ({"eye_scale": True}, "eye_scale"),
+        ({"rate_scale": 0}, "rate_scale"),
+        ({"rate_scale": float("nan")}, "rate_scale"),
         ({"mixture": ["simple"]}, "mixture"),
         ({"mixture": {"simple": True}}, "share of 'simple'"),
     ],
@@ -221,3 +225,28 @@ def test_truth_of_another_recording_is_refused(tmp_path):
     (tmp_path / "mouse" / "mouse_truth.nc").unlink()
     with pytest.raises(InputError, match="truth"):
         v1lib.load_truth(tmp_path / "mouse")
+
+
+def test_an_eye_that_goes_half_as_far_turns_the_picture_half_as_much_and_changes_nothing_else(tmp_path):
+    chosen = {"minutes": 4, "n_units": 2, "seed": 3, "frame_shape": (16, 20)}
+    v1lib.simulate_recording(tmp_path / "whole", **chosen)
+    v1lib.simulate_recording(tmp_path / "half", **chosen, eye_scale=0.5)
+    whole, half = (v1lib.load_truth(tmp_path / name) for name in ("whole", "half"))
+    farthest = [
+        [float(np.abs(one[name]).quantile(0.99)) for name in ("theta", "phi")] for one in (whole, half)
+    ]
+    # Limits of single saccades are drawn from 10 to 20 degrees, and noise of 0.5 degrees is not scaled.
+    np.testing.assert_allclose(farthest[1], 0.5 * np.array(farthest[0]), rtol=0.2)
+    np.testing.assert_array_equal(whole["yaw"], half["yaw"])
+    assert half.attrs["eye_scale"] == 0.5
+
+
+def test_rates_are_scaled_and_nothing_else(tmp_path):
+    chosen = SMALL | {"seed": 3}
+    v1lib.simulate_recording(tmp_path / "usual", **chosen)
+    v1lib.simulate_recording(tmp_path / "sparse", **chosen, rate_scale=0.5)
+    usual, sparse = (v1lib.load_truth(tmp_path / name) for name in ("usual", "sparse"))
+    np.testing.assert_allclose(sparse["base_rate"], 0.5 * usual["base_rate"], rtol=1e-12)
+    np.testing.assert_array_equal(sparse["receptive_field"], usual["receptive_field"])
+    np.testing.assert_array_equal(sparse["theta"], usual["theta"])
+    assert float(sparse["rate"].mean()) < 0.6 * float(usual["rate"].mean())

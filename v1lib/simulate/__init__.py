@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +27,14 @@ from v1lib.simulate.spikes import draw_spikes, rejected_trains
 from v1lib.simulate.streams import CAMERA_LEAD_S, write_eye, write_imu, write_top, write_units, write_world
 from v1lib.simulate.truth import behavior_at_steps, behavior_correlation, bin_truth, load_truth, true_movement
 
-__all__ = ["SIMPLE_MIXTURE", "STANDARD_MIXTURE", "bin_truth", "load_truth", "simulate_recording"]
+__all__ = [
+    "SIMPLE_MIXTURE",
+    "STANDARD_MIXTURE",
+    "bin_truth",
+    "complete_arguments",
+    "load_truth",
+    "simulate_recording",
+]
 
 FIELD_OF_VIEW_DEG = 100.0
 #: Rows and columns of the retinal image that the receptive fields are drawn on, whatever the camera's.
@@ -46,6 +55,8 @@ def simulate_recording(
     clock_offset_s: float = 0.12,
     clock_drift_ppm: float = 114.0,
     eye_lag_s: float = 0.0,
+    eye_scale: float = 1.0,
+    rate_scale: float = 1.0,
     motion: pd.DataFrame | xr.Dataset | None = None,
     mixture: Mapping[str, float] | None = None,
 ) -> Recording:
@@ -69,6 +80,11 @@ def simulate_recording(
         ``t_cam = t_ephys − (offset + drift · t_ephys)``, times counted from the start of the ephys.
     eye_lag_s : float
         How long the eye lags the head, s. No clock estimate can tell it from an offset of as much.
+    eye_scale : float
+        How far theta goes before a saccade brings it back, and how far phi goes, as a multiple of what they
+        do by default, 0.2 to 1.5: the larger, the more the frame has to be turned.
+    rate_scale : float
+        Factor of all units' rates, 0.1 to 10.
     motion : pandas.DataFrame or xarray.Dataset, optional
         A table of measured head and eye movement, at least `minutes` long, which the simulated mouse then
         moves by; its columns are those of :func:`v1lib.simulate.measured.motion_from_table`. By default it
@@ -96,6 +112,8 @@ def simulate_recording(
         clock_offset_s=clock_offset_s,
         clock_drift_ppm=clock_drift_ppm,
         eye_lag_s=eye_lag_s,
+        eye_scale=eye_scale,
+        rate_scale=rate_scale,
         motion=motion,
         mixture=mixture,
     )
@@ -108,13 +126,13 @@ def simulate_recording(
             np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(8)
         )
         movement = (
-            simulate_motion(motion_rng, 60 * minutes, eye_lag_s=eye_lag_s)
+            simulate_motion(motion_rng, 60 * minutes, eye_lag_s=eye_lag_s, eye_scale=eye_scale)
             if motion is None
             else motion_from_table(motion_rng, motion, 60 * minutes)
         )
         camera = camera_of(frame_shape, FIELD_OF_VIEW_DEG)
         retina = camera_of(RETINA_SHAPE, FIELD_OF_VIEW_DEG)
-        units = plant_units(unit_rng, formulae, retina)
+        units = plant_units(unit_rng, formulae, retina, rate_scale)
         behavior = behavior_at_steps(movement)
         excitability = draw_excitability(unit_rng, behavior["yaw"].size, n_units)
         rate = expected_rate(units, retinal_drive(movement, units, retina), behavior, excitability)
@@ -130,6 +148,8 @@ def simulate_recording(
             "clock_offset_s": clock_offset_s,
             "clock_drift_ppm": clock_drift_ppm,
             "eye_lag_s": eye_lag_s,
+            "eye_scale": eye_scale,
+            "rate_scale": rate_scale,
             "start_s": CAMERA_LEAD_S,
             "field_of_view_deg": FIELD_OF_VIEW_DEG,
             "focal_px": camera.focal_px,
@@ -173,6 +193,26 @@ def _new_folder(path: object) -> tuple[Path, Path]:
     )
 
 
+def complete_arguments(**given: Any) -> dict[str, Any]:
+    """The arguments of :func:`simulate_recording` but for the path, checked and with their defaults.
+
+    The same recording has the same ones: numbers of one kind, the mixture with its formulae.
+    """
+    bound = inspect.signature(simulate_recording).bind("", **given)
+    bound.apply_defaults()
+    full = {name: value for name, value in bound.arguments.items() if name != "path"}
+    check_arguments(**full)
+    mixture = STANDARD_MIXTURE if full["mixture"] is None else full["mixture"]
+    for name in ("minutes", "clock_offset_s", "clock_drift_ppm", "eye_lag_s", "eye_scale", "rate_scale"):
+        full[name] = float(full[name])
+    return full | {
+        "n_units": int(full["n_units"]),
+        "seed": int(full["seed"]),
+        "frame_shape": tuple(map(int, full["frame_shape"])),
+        "mixture": {formula: float(share) for formula, share in mixture.items()},
+    }
+
+
 def check_arguments(
     *,
     minutes: float,
@@ -182,6 +222,8 @@ def check_arguments(
     clock_offset_s: float,
     clock_drift_ppm: float,
     eye_lag_s: float,
+    eye_scale: float,
+    rate_scale: float,
     motion: pd.DataFrame | xr.Dataset | None,
     mixture: Mapping[str, float] | None,
 ) -> None:
@@ -191,7 +233,8 @@ def check_arguments(
     """
     _check(minutes, n_units, seed, frame_shape)
     _check_clock(clock_offset_s, clock_drift_ppm)
-    _check_lag(eye_lag_s, motion is None)
+    _check_eye(eye_lag_s, eye_scale, motion is None)
+    check_real("simulate_recording", "rate_scale", rate_scale, 0.1, 10)
     allot(STANDARD_MIXTURE if mixture is None else mixture, n_units)
 
 
@@ -218,8 +261,10 @@ def _check_clock(offset_s: float, drift_ppm: float) -> None:
         raise InputError("simulate_recording", "clock_offset_s", expected, f"{offset_s} s")
 
 
-def _check_lag(eye_lag_s: float, own_movement: bool) -> None:
-    check_real("simulate_recording", "eye_lag_s", eye_lag_s, 0, LONGEST_LAG_S)
-    if eye_lag_s and not own_movement:
-        expected = "0 with a measured movement, which has its own lag"
-        raise InputError("simulate_recording", "eye_lag_s", expected, f"{eye_lag_s}")
+def _check_eye(lag_s: float, scale: float, own_movement: bool) -> None:
+    check_real("simulate_recording", "eye_lag_s", lag_s, 0, LONGEST_LAG_S)
+    check_real("simulate_recording", "eye_scale", scale, 0.2, 1.5)
+    for name, value, still in (("eye_lag_s", lag_s, 0), ("eye_scale", scale, 1)):
+        if value != still and not own_movement:
+            expected = f"{still} with a measured movement, which has its own"
+            raise InputError("simulate_recording", name, expected, f"{value}")

@@ -150,12 +150,19 @@ def pupil_radius(rng: np.random.Generator, speed: np.ndarray) -> np.ndarray:
 
 
 def eye_movement(
-    rng: np.random.Generator, yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray, *, lag_s: float
+    rng: np.random.Generator,
+    yaw: np.ndarray,
+    pitch: np.ndarray,
+    roll: np.ndarray,
+    *,
+    lag_s: float,
+    scale: float,
 ) -> dict[str, np.ndarray]:
     """``theta``, ``phi``, ``torsion`` of the eye in the head, deg, (n,), which answer the head `lag_s` later.
 
     The eye is held against the horizon: it looks down as the nose goes up and rolls back as the head rolls,
-    both by less than the head moves; and it counter-rotates as the head turns (:func:`_theta`).
+    both by less than the head moves; and it counter-rotates as the head turns (:func:`_theta`). How far it
+    goes in either direction grows with `scale`.
     """
     n = yaw.size
     now = np.arange(n)
@@ -165,8 +172,8 @@ def eye_movement(
     tilt = felt_pitch - np.median(felt_pitch)
     drift = smooth(wander(rng, n, 1.0, 2.5), 0.03)
     return {
-        "theta": _theta(rng, felt_yaw, smooth(-0.2 * tilt, 0.5)),
-        "phi": 16 * np.tanh((-0.55 * tilt + 0.15 * felt_roll + drift) / 16),
+        "theta": _theta(rng, felt_yaw, smooth(-0.2 * tilt, 0.5), scale),
+        "phi": scale * 16 * np.tanh((-0.55 * tilt + 0.15 * felt_roll + drift) / 16),
         "torsion": torsion_of(rng, felt_roll),
     }
 
@@ -176,7 +183,7 @@ def torsion_of(rng: np.random.Generator, roll: np.ndarray) -> np.ndarray:
     return -0.5 * roll + smooth(wander(rng, roll.size, 1.0, 0.8), 0.03)
 
 
-def _theta(rng: np.random.Generator, yaw: np.ndarray, rest: np.ndarray) -> np.ndarray:
+def _theta(rng: np.random.Generator, yaw: np.ndarray, rest: np.ndarray, scale: float) -> np.ndarray:
     """Horizontal eye-in-head angle in degrees: counter-rotation of the head, reset by saccades.
 
     The eye takes back some four fifths of each turn of the head, now more and now less, and glides towards
@@ -188,8 +195,8 @@ def _theta(rng: np.random.Generator, yaw: np.ndarray, rest: np.ndarray) -> np.nd
     countered = gain * np.diff(yaw, prepend=yaw[0])
     leak = 1 / (3.0 * SAMPLE_RATE_HZ)
     saccade_samples = int(0.04 * SAMPLE_RATE_HZ)
-    limits = rng.uniform(10, 20, yaw.size // 10 + 1)
-    landings = rng.uniform(0, 8, limits.size)
+    limits = scale * rng.uniform(10, 20, yaw.size // 10 + 1)
+    landings = scale * rng.uniform(0, 8, limits.size)
     theta, now, limit, left, hop, n_saccades = np.empty(yaw.size), 0.0, limits[0], 0, 0.0, 0
     for i, (moved, middle) in enumerate(zip(countered.tolist(), rest.tolist(), strict=True)):
         if left:
@@ -206,7 +213,9 @@ def _theta(rng: np.random.Generator, yaw: np.ndarray, rest: np.ndarray) -> np.nd
     return theta + wander(rng, yaw.size, 0.5, 0.4)
 
 
-def simulate_motion(rng: np.random.Generator, seconds: float, *, eye_lag_s: float = 0.0) -> xr.Dataset:
+def simulate_motion(
+    rng: np.random.Generator, seconds: float, *, eye_lag_s: float = 0.0, eye_scale: float = 1.0
+) -> xr.Dataset:
     """The mouse's movement at 300 Hz.
 
     Explored and rested time alternate. While the animal rests its own time nearly stands still: posture,
@@ -219,6 +228,8 @@ def simulate_motion(rng: np.random.Generator, seconds: float, *, eye_lag_s: floa
         Length, s.
     eye_lag_s : float
         How long the eye lags the head, s.
+    eye_scale : float
+        How far the eye goes, as a multiple of what it does by default.
 
     Returns
     -------
@@ -253,7 +264,7 @@ def simulate_motion(rng: np.random.Generator, seconds: float, *, eye_lag_s: floa
         "yaw": yaw,
         "pitch": pitch,
         "roll": roll,
-        **eye_movement(rng, yaw, pitch, roll, lag_s=eye_lag_s),
+        **eye_movement(rng, yaw, pitch, roll, lag_s=eye_lag_s, scale=eye_scale),
         "pupil": pupil_radius(rng, speed),
         "head_measured": np.ones(n, bool),
         "eye_measured": np.ones(n, bool),

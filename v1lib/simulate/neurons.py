@@ -142,7 +142,9 @@ def _kernels(rng: np.random.Generator, classes: np.ndarray, units: xr.Dataset) -
     return {"temporal_kernel": (("unit", "lag"), first), "quadrature_kernel": (("unit", "lag"), second)}
 
 
-def plant_units(rng: np.random.Generator, formulae: list[Formula], retina: Camera) -> xr.Dataset:
+def plant_units(
+    rng: np.random.Generator, formulae: list[Formula], retina: Camera, rate_scale: float = 1.0
+) -> xr.Dataset:
     """Units with drawn properties.
 
     Parameters
@@ -152,6 +154,8 @@ def plant_units(rng: np.random.Generator, formulae: list[Formula], retina: Camer
         What each unit depends on, such as :func:`v1lib.simulate.mixture.allot` gives.
     retina : Camera
         The grid that the receptive fields are drawn on.
+    rate_scale : float
+        Factor of all rates.
 
     Returns
     -------
@@ -163,7 +167,7 @@ def plant_units(rng: np.random.Generator, formulae: list[Formula], retina: Camer
     units = _parameters(rng, classes)
     units["unit_class"] = ("unit", classes)
     units["formula"] = ("unit", [str(formula) for formula in formulae])
-    units["base_rate"] = ("unit", np.exp(rng.uniform(np.log(4), np.log(20), n_units)))
+    units["base_rate"] = ("unit", rate_scale * np.exp(rng.uniform(np.log(4), np.log(20), n_units)))
     has_offset = [bool(formula.offset) for formula in formulae]
     share = np.where(has_offset, rng.uniform(0.3, 0.5, n_units), 0.0)
     units["share"] = ("unit", np.where(classes == BEHAVIOR_ONLY, 1.0, share))
