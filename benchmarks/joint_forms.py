@@ -1,6 +1,6 @@
 """Which joint model of vision and position a planted product and a planted sum prefer, and the ladder.
 
-    python benchmarks/joint_forms.py forms [--seeds 10]
+    python benchmarks/joint_forms.py forms [--seeds 10] [--first 0]
     python benchmarks/joint_forms.py ladder [--mixture simple] [--animal 0]
 
 Mice of 10 minutes, 24 units, frames of 30 x 40, guarded splits, one thread. Scores are means over units of
@@ -62,10 +62,10 @@ def mouse(seed: int, mixture: dict[str, float]) -> tuple[xr.Dataset, xr.Dataset,
     return session, bin_truth(load_truth(recording.path), session), split(session)
 
 
-def forms(n_seeds: int) -> None:
+def forms(first: int, n_seeds: int) -> None:
     """How often the planted form is the one with the better score, by r and by bits per spike."""
     wins = {form: np.zeros(2, int) for form in PLANTED}
-    for seed in range(n_seeds):
+    for seed in range(first, first + n_seeds):
         for planted, mixture in PLANTED.items():
             session, truth, splits = mouse(seed, mixture)
             found = {}
@@ -107,12 +107,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("part", choices=("forms", "ladder"))
     parser.add_argument("--seeds", type=int, default=10, help="mice of each kind")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first of them")
     parser.add_argument("--mixture", choices=MIXTURES, default="standard")
     parser.add_argument("--animal", type=int, default=0, help="seed of the simulated mouse")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.part == "forms":
-        forms(arguments.seeds)
+        forms(arguments.first, arguments.seeds)
     else:
         ladder(arguments.mixture, arguments.animal)
 
