@@ -1,6 +1,6 @@
 """The project's own model beside the paper's, on a simulated mouse whose truth is known.
 
-    python benchmarks/own_model.py own paper limit ablation [--mixture standard] [--animal 0] [--small]
+    python benchmarks/own_model.py own paper ablation [--mixture standard] [--animal 0] [--small]
 
 A mouse of 30 minutes, 48 units, frames of 60 x 80, with guarded splits; ``--small`` is one of 10 minutes, 24
 units, 30 x 40, on which the paper's network cannot be built. Every score is of the test part: the
@@ -9,8 +9,6 @@ script prints them again; times are those of the fit when it was made.
 
 ``own``       three seeds of the model with its defaults; the error of its shift where the eye is tracked
 ``paper``     the paper's network, its fit and its behaviour columns; how long the own model takes to pass it
-``limit``     the own model with the planted fields in place of learned ones, on frames as the true eye saw
-              them: what such frames can tell, whoever reads them
 ``ablation``  the own model without one of its parts at a time, three seeds, half the epochs
 """
 
@@ -22,14 +20,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor
 
 from v1lib import align, bin_truth, fit, load_truth, score, split
 from v1lib.animals import MIXTURES
 from v1lib.fit import FIELD_FIT, PAPER_FIT, Run
 from v1lib.interpret.inside import learned_shift
 from v1lib.models import field_model
-from v1lib.models.field import FieldModel
 from v1lib.models.gaze import GazeRotation
 from v1lib.models.paper import paper_model
 from v1lib.splits import Splits
@@ -113,48 +109,6 @@ def paper(session: xr.Dataset, truth: xr.Dataset, splits: Splits) -> None:
             return
 
 
-class PlantedFields(FieldModel):
-    """The own model, with fields that are given."""
-
-    planted: Tensor
-
-    def _flat_fields(self) -> Tensor:
-        return self.planted
-
-
-def limit(session: xr.Dataset, truth: xr.Dataset, splits: Splits) -> None:
-    """Planted fields on frames as the true eye saw them."""
-    shape = (session.sizes["y"], session.sizes["x"])
-    eye = GazeRotation(3, shape, field_model(session).pool)
-    with torch.no_grad():
-        eye.linear.weight.copy_(torch.eye(3) * np.pi / 180 / 0.3)
-        eye.log_focal.copy_(torch.tensor(np.log(truth.attrs["focal_px"] / (shape[1] / 2))))
-        angles = np.stack([truth[name].values for name in ("theta", "phi", "torsion")], axis=1)
-        seen = torch.cat(
-            [
-                eye(torch.from_numpy(frames).float()[:, None], torch.from_numpy(gaze).float())[:, 0]
-                for frames, gaze in zip(
-                    np.array_split(session["frames"].values, 50), np.array_split(angles, 50), strict=True
-                )
-            ]
-        )
-    retinal = session.assign(frames=(("time", "y", "x"), seen.numpy()))
-    run = kept_fit(
-        lambda: field_model(retinal, shifter=None, pool=1), retinal, splits, replace(FIELD_FIT, seed=0)
-    )
-    print(line("own model on the true retinal image", run, score(run, retinal, truth)), flush=True)
-    fields = np.stack([truth["receptive_field"].values, truth["quadrature_field"].values], axis=1)
-    for name, given in (("the true retinal image", retinal), ("frames as the camera took them", None)):
-        base = field_model(session) if given is None else field_model(given, shifter=None, pool=1)
-        model = PlantedFields(**base.arguments)
-        model.load_state_dict(base.state_dict())
-        model.register_buffer("planted", torch.from_numpy(fields).float().flatten(2), persistent=False)
-        model.coefficients.requires_grad_(False).zero_()
-        on = session if given is None else given
-        made = fit(model, on, splits, replace(FIELD_FIT, epochs=12))
-        print(line(f"planted fields, {name}", made, score(made, on, truth)), flush=True)
-
-
 def ablation(session: xr.Dataset, truth: xr.Dataset, splits: Splits) -> None:
     """What each part of the own model is worth."""
     found: dict[str, list[float]] = {}
@@ -174,7 +128,7 @@ def ablation(session: xr.Dataset, truth: xr.Dataset, splits: Splits) -> None:
         print(f"{name:<40}{np.mean(found[name]):>8.4f}  loss {losses.mean():+.4f} ± {spread:.4f}", flush=True)
 
 
-PARTS = {"own": own, "paper": paper, "limit": limit, "ablation": ablation}
+PARTS = {"own": own, "paper": paper, "ablation": ablation}
 
 
 def main() -> None:

@@ -130,17 +130,38 @@ def true_retinal_image(session: xr.Dataset, truth: xr.Dataset, splits: Splits) -
         )
     if not np.array_equal(truth["time"], session["time"]):
         raise InputError("truth", "time", "the session's bins", "others")
-    shape = (session.sizes["y"], session.sizes["x"])
-    eye = GazeRotation(len(names), shape, pool=1)
-    angles = torch.tensor(np.stack([truth[name].values for name in names], axis=1), dtype=torch.float32)
+    angles = np.stack([truth[name].values for name in names], axis=1)
     frames = session["frames"].values
     grey = float(np.mean([frame.mean(dtype=np.float64) for frame in frames[splits.bins("train")]]))
+    seen = turned(frames, angles, truth.attrs["focal_px"], grey)
+    return session.assign(frames=(session["frames"].dims, seen, session["frames"].attrs))
+
+
+def turned(frames: np.ndarray, angles: np.ndarray, focal_px: float, grey: float) -> np.ndarray:
+    """Frames as an eye sees them that is turned by these angles.
+
+    Parameters
+    ----------
+    frames : array, shape (n, y, x)
+        Of a pinhole camera that looks straight ahead.
+    angles : array, shape (n, 3)
+        theta, phi and torsion, deg.
+    focal_px : float
+        The camera's focal length, px.
+    grey : float
+        What stands where the camera saw nothing.
+
+    Returns
+    -------
+    numpy.ndarray, shape (n, y, x), float32
+    """
+    eye = GazeRotation(3, frames.shape[1:], pool=1)
     seen = np.empty(frames.shape, np.float32)
     with torch.no_grad():
-        eye.linear.weight.copy_(torch.eye(len(names)) * math.radians(1) / 0.3)  # it takes thirds of a radian
-        eye.log_focal.copy_(torch.tensor(math.log(truth.attrs["focal_px"] / (shape[1] / 2))))
+        eye.linear.weight.copy_(torch.eye(3) * math.radians(1) / 0.3)  # it takes thirds of a radian
+        eye.log_focal.copy_(torch.tensor(math.log(focal_px / (frames.shape[2] / 2))))
         for first in range(0, len(frames), _PIECE):
             piece = slice(first, first + _PIECE)
             filmed = torch.from_numpy(frames[piece]).float()[:, None] - grey
-            seen[piece] = eye(filmed, angles[piece])[:, 0].numpy() + grey
-    return session.assign(frames=(session["frames"].dims, seen, session["frames"].attrs))
+            seen[piece] = eye(filmed, torch.from_numpy(angles[piece]).float())[:, 0].numpy() + grey
+    return seen
