@@ -37,11 +37,11 @@ SEEDS = (0, 1, 2)
 #: One part of the own model taken away at a time.
 ABLATIONS: dict[str, dict] = {
     "as it is": {},
-    "no windows": {"local": False},
+    "no division by contrast": {"normalize": False},
+    "one field a unit": {"n_fields": 1},
     "fine cosines as cheap as coarse ones": {"smoothness": 1e6},
     "no energies": {"n_energies": 0},
-    "one field a unit": {"n_fields": 1},
-    "no division by contrast": {"normalize": False},
+    "no windows": {"local": False},
     "two bins of memory": {"seq_len": 2},
     "the paper's shifter": {"shifter": "affine"},
     "no shifter": {"shifter": None},
