@@ -1,13 +1,14 @@
 """Which joint model of vision and position a planted product and a planted sum prefer, and the ladder.
 
-    python benchmarks/joint_forms.py forms [--seeds 10] [--first 0]
+    python benchmarks/joint_forms.py forms [--seeds 10] [--first 0] [--starts 2]
     python benchmarks/joint_forms.py ladder [--mixture simple] [--animal 0]
 
 Mice of 10 minutes, 24 units, frames of 30 x 40, guarded splits, one thread. Scores are means over units of
 the test part. Fits are kept, and a second run of this script prints them again.
 
 ``forms``   for each seed one mouse of simple cells, each multiplied by one variable of position, and one of
-            simple cells to which one adds; how often the form that was planted has the better score
+            simple cells to which one adds; how often the form that was planted has the better score. Of
+            several starts the fit with the lowest validation loss is taken: a shifter can miss the eye
 ``ladder``  the textbook models, the networks without recurrence and the own model on one mouse
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ import xarray as xr
 
 from v1lib import align, bin_truth, encoding_model, field_model, joint_model, load_truth, score, split
 from v1lib.animals import MIXTURES
-from v1lib.fit import FIELD_FIT, JOINT_FIT, SHORT_FIT, FitConfig, Model
+from v1lib.fit import FIELD_FIT, JOINT_FIT, SHORT_FIT, FitConfig, Model, Run
 from v1lib.models import SMALL_NETWORK
 from v1lib.models.joint import COMBINATIONS
 from v1lib.splits import Splits
@@ -62,7 +64,21 @@ def mouse(seed: int, mixture: dict[str, float]) -> tuple[xr.Dataset, xr.Dataset,
     return session, bin_truth(load_truth(recording.path), session), split(session)
 
 
-def forms(first: int, n_seeds: int) -> None:
+def best_of(starts: int, session: xr.Dataset, splits: Splits, form: str) -> Run:
+    """The fit of a joint form with the lowest validation loss, of so many first weights."""
+    runs = [
+        kept_fit(
+            lambda k=k: joint_model(session, combine=form, seed=k),
+            session,
+            splits,
+            replace(JOINT_FIT, seed=k),
+        )
+        for k in range(starts)
+    ]
+    return min(runs, key=lambda run: run.history["validation_loss"].min())
+
+
+def forms(first: int, n_seeds: int, starts: int) -> None:
     """How often the planted form is the one with the better score, by r and by bits per spike."""
     wins = {form: np.zeros(2, int) for form in PLANTED}
     for seed in range(first, first + n_seeds):
@@ -70,8 +86,7 @@ def forms(first: int, n_seeds: int) -> None:
             session, truth, splits = mouse(seed, mixture)
             found = {}
             for form in COMBINATIONS:
-                make = lambda s=session, form=form: joint_model(s, combine=form)  # noqa: E731
-                scores = score(kept_fit(make, session, splits, JOINT_FIT), session, truth)
+                scores = score(best_of(starts, session, splits, form), session, truth)
                 found[form] = np.array([float(scores[f"mean_{name}"]) for name in ("r", "bits_per_spike")])
             (other,) = set(COMBINATIONS) - {planted}
             wins[planted] += found[planted] > found[other]
@@ -108,12 +123,13 @@ def main() -> None:
     parser.add_argument("part", choices=("forms", "ladder"))
     parser.add_argument("--seeds", type=int, default=10, help="mice of each kind")
     parser.add_argument("--first", type=int, default=0, help="seed of the first of them")
+    parser.add_argument("--starts", type=int, default=2, help="fits of each, with other first weights")
     parser.add_argument("--mixture", choices=MIXTURES, default="standard")
     parser.add_argument("--animal", type=int, default=0, help="seed of the simulated mouse")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.part == "forms":
-        forms(arguments.first, arguments.seeds)
+        forms(arguments.first, arguments.seeds, arguments.starts)
     else:
         ladder(arguments.mixture, arguments.animal)
 
