@@ -35,8 +35,8 @@ def code_hash(notebook: NotebookNode) -> str:
 
 
 def library_hash(root: Path = ROOT) -> str:
-    """Hash of every source file of ``v1lib``, names and bytes."""
-    files = sorted((root / "v1lib").rglob("*.py"))
+    """Hash of every source file and plan of ``v1lib``, names and bytes."""
+    files = sorted(file for kind in ("*.py", "*.yml") for file in (root / "v1lib").rglob(kind))
     return sha256("\n".join(f"{file.relative_to(root)} {sha256(file.read_bytes())}" for file in files))
 
 

@@ -295,7 +295,9 @@ def test_library_hash_sees_every_byte_and_name(tmp_path):
     (folder / "a.py").write_text("x = 2\n")
     changed = library_hash(tmp_path)
     (folder / "a.py").rename(folder / "b.py")
-    assert len({before, changed, library_hash(tmp_path)}) == 3
+    renamed = library_hash(tmp_path)
+    (tmp_path / "v1lib" / "plan.yml").write_text("name: a night")
+    assert len({before, changed, renamed, library_hash(tmp_path)}) == 4
 
 
 def test_parameters_are_literals():
