@@ -9,12 +9,13 @@ script prints them again; times are those of the fit when it was made.
 
 ``own``       three seeds of the model with its defaults; the error of its shift where the eye is tracked
 ``paper``     the paper's network, its fit and its behaviour columns; how long the own model takes to pass it
-``ablation``  the own model without one of its parts at a time, three seeds, half the epochs
+``ablation``  the own model, and what it loses without each of its parts; three seeds, half the epochs
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -110,22 +111,29 @@ def paper(session: xr.Dataset, truth: xr.Dataset, splits: Splits) -> None:
 
 
 def ablation(session: xr.Dataset, truth: xr.Dataset, splits: Splits) -> None:
-    """What each part of the own model is worth."""
-    found: dict[str, list[float]] = {}
+    """What each part of the own model is worth, over all units and for units of each planted class."""
+    classes = truth["unit_class"].values
+    config = replace(FIELD_FIT, epochs=FIELD_FIT.epochs // 2)
+    whole: list[np.ndarray] = []
     for name, changes in ABLATIONS.items():
+        found = []
         for seed in SEEDS:
-            config = replace(FIELD_FIT, epochs=FIELD_FIT.epochs // 2, seed=seed)
             run = kept_fit(
                 lambda seed=seed, changes=changes: field_model(session, seed=seed, **changes),
                 session,
                 splits,
-                config,
+                replace(config, seed=seed),
             )
-            found.setdefault(name, []).append(float(score(run, session, truth)["mean_r"]))
-        losses = np.array(found["as it is"]) - np.array(found[name])
-        spread = losses.std(ddof=1) if name != "as it is" else np.std(found[name], ddof=1)
+            found.append(score(run, session, truth)["r"].values)
+        whole = whole or found
         # Paired over seeds; of the model as it is, the spread of its own scores.
-        print(f"{name:<40}{np.mean(found[name]):>8.4f}  loss {losses.mean():+.4f} ± {spread:.4f}", flush=True)
+        each = found if name == "as it is" else [a - b for a, b in zip(whole, found, strict=True)]
+        means = [float(np.nanmean(one)) for one in each]
+        print(f"{name:<40}{np.nanmean(found):>8.4f}  {np.mean(means):+.4f} ± {np.std(means, ddof=1):.4f}")
+        for kind in np.unique(classes):
+            of_kind = np.nanmean(np.array(each)[:, classes == kind], axis=1)
+            print(f"    {kind:<36}{of_kind.mean():+.3f} ± {of_kind.std(ddof=1):.3f}")
+        sys.stdout.flush()
 
 
 PARTS = {"own": own, "paper": paper, "ablation": ablation}
