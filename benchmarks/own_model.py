@@ -40,7 +40,6 @@ ABLATIONS: dict[str, dict] = {
     "as it is": {},
     "no division by contrast": {"normalize": False},
     "one field a unit": {"n_fields": 1},
-    "fine cosines as cheap as coarse ones": {"smoothness": 1e6},
     "no energies": {"n_energies": 0},
     "no windows": {"local": False},
     "two bins of memory": {"seq_len": 2},

@@ -73,13 +73,12 @@ def test_without_a_turn_the_picture_is_the_pooled_frame(pool):
     torch.testing.assert_close(made, torch.nn.functional.avg_pool2d(frames, pool), atol=1e-4, rtol=0)
 
 
-def test_cosines_are_orthogonal_and_fine_ones_small():
-    basis = cosine_basis((12, 16), 5.0, 4.0)
-    products = (basis @ basis.T).numpy()
-    np.testing.assert_allclose(products - np.diag(np.diag(products)), 0, atol=1e-6)
-    assert products.diagonal().max() < 1 and abs(float(basis.sum())) < 1e-3  # no constant among them
-    coarse = np.linalg.norm(basis[0].numpy())  # half a cycle along x
-    assert coarse == pytest.approx(1 / (1 + 0.5 / 4.0), rel=1e-5)
+def test_cosines_are_orthogonal_and_of_unit_norm():
+    basis, frequency = cosine_basis((12, 16), 5.0)
+    # Single precision, sums of 192 products.
+    np.testing.assert_allclose((basis @ basis.T).numpy(), np.eye(len(basis)), atol=1e-5)
+    assert abs(float(basis.sum())) < 1e-3  # no constant among them
+    assert float(frequency[0]) == 0.5 and 4.5 < float(frequency.max()) <= 5.0
 
 
 def model_of(seed=0, behavior=("speed", *GAZE), gaze=GAZE, **choices):
@@ -131,7 +130,7 @@ def test_its_rates_against_the_formula(vision_of):
     softplus, expected = lambda x: np.log1p(np.exp(x)), np.zeros((6, 3))
     rows, columns = np.mgrid[:6, :8]
     x, y = (columns - 3.5) * 2 / 8, (rows - 2.5) * 2 / 8
-    basis = cosine_basis((6, 8), 16.0, 15.0).double().numpy()
+    basis = cosine_basis((6, 8), 16.0)[0].double().numpy()
     state = np.tanh(behavior[0].numpy()[:, :5] @ w["modulation.0.weight"].T + w["modulation.0.bias"])
     gains_and_offsets = state @ w["to_gain_and_offset.weight"].T + w["to_gain_and_offset.bias"]
     for unit in range(3):
@@ -160,15 +159,13 @@ def test_its_rates_against_the_formula(vision_of):
 
 
 def test_cosines_are_counted_in_cycles_a_width_both_ways():
-    """In a frame twice as wide as high, four half cycles a width are two a height, and cost as much."""
-    norms = {}
-    for shape in ((20, 40), (20, 20)):
-        basis = cosine_basis(shape, 8.0, 2.0)
+    """In a frame twice as wide as high, four half cycles a width are two a height."""
+    for shape, expected in (((20, 40), 2.0), ((20, 20), 1.0)):
+        basis, frequency = cosine_basis(shape, 8.0)
         y = np.cos(np.pi * 2 * (np.arange(20) + 0.5) / 20)[:, None] * np.ones(shape[1])
         products = np.abs(basis.numpy() @ y.ravel()) / np.linalg.norm(y)
-        norms[shape] = products.max()
-    assert norms[(20, 40)] == pytest.approx(1 / (1 + 2 / 2.0), rel=1e-5)
-    assert norms[(20, 20)] == pytest.approx(1 / (1 + 1 / 2.0), rel=1e-5)
+        assert products.max() == pytest.approx(1, rel=1e-5)
+        assert float(frequency[products.argmax()]) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_turn_bends_where_the_network_says():
@@ -325,7 +322,6 @@ def test_fluorescence_may_be_negative():
         {"finest": 0.4},
         {"local": "no"},
         {"normalize": None},
-        {"smoothness": float("nan")},
         {"window": -1.0},
         {"field_penalty": -1e-4},
         {"behavior_penalty": True},

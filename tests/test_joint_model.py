@@ -58,7 +58,8 @@ def test_rates_against_the_formula(combine, output):
     y, x = np.mgrid[:6, :8]
     frequency = np.hypot(x / 2, y / 2 * 8 / 6).ravel()
     frequency = frequency[(frequency > 0) & (frequency <= 10)]
-    cosines = cosine_basis((6, 8), 10.0, 2.0).double().numpy() * frequency[:, None]
+    price = frequency / (1 + frequency / 2.0)  # fine ones say more and cost more
+    cosines = cosine_basis((6, 8), 10.0)[0].double().numpy() * price[:, None]
     basis = 0.03 * np.concatenate([np.full((1, 48), 0.5 / np.sqrt(48)), cosines])
     columns = behavior[0].numpy()[:, :5]
     expected = np.empty((6, 3))

@@ -176,7 +176,6 @@ def _variants() -> dict[str, Variant]:
         "own, no energies": own.changed({"n_energies": 0}),
         "own, one field a unit": own.changed({"n_fields": 1}),
         "own, no division by contrast": own.changed({"normalize": False}),
-        "own, fine cosines as cheap as coarse ones": own.changed({"smoothness": 1e6}),
         "own, 2 bins": own.changed({"seq_len": 2}),
     }
     for name, base in (("network", network), ("paper", paper), ("published", published)):

@@ -7,8 +7,8 @@
     behavior ──▶ small network ──▶ gain, offset ───────────────────────▶ rate = gain·softplus(drive) + offset
 
 What it knows of V1 beforehand stands in its form. A field is local: it is multiplied by a Gaussian window
-whose place and size are learned. It is smooth: it is made of cosines, fine ones at a higher price. What a
-unit makes of its fields in time is a linear term (as in simple cells) and energies, roots of summed squares
+whose place and size are learned. It is smooth: it is made of cosines, none of them finer than `finest`. What
+a unit makes of its fields in time is a linear term (as in simple cells) and energies, roots of summed squares
 (as in complex and direction-selective cells; Adelson and Bergen 1985), divided by the local contrast (Heeger
 1992). The picture on the retina is the camera's, turned as the eye turns (:mod:`v1lib.models.gaze`).
 """
@@ -38,11 +38,14 @@ _LEAST_ENERGY = 1e-2
 _PLACE_STEP = 0.25
 
 
-def cosine_basis(shape: tuple[int, int], finest: float, smoothness: float) -> Tensor:
-    """Cosines over a picture up to `finest` cycles a width, fine ones made small, shape (cosine, pixel).
+def cosine_basis(shape: tuple[int, int], finest: float) -> tuple[Tensor, Tensor]:
+    """Cosines over a picture up to `finest` cycles a width, but for the constant one, each of unit norm.
 
-    Each is scaled by 1 / (1 + frequency / smoothness), so that a plain penalty on the squares of their
-    weights asks a higher price for finer ones.
+    Returns
+    -------
+    basis : Tensor, shape (cosine, pixel)
+    frequency : Tensor, shape (cosine, 1)
+        In cycles a width.
     """
     height, width = shape
     ky, kx = np.mgrid[:height, :width]
@@ -51,8 +54,8 @@ def cosine_basis(shape: tuple[int, int], finest: float, smoothness: float) -> Te
     along_y = np.cos(np.pi * ky[chosen][:, None] * (np.arange(height) + 0.5) / height)
     along_x = np.cos(np.pi * kx[chosen][:, None] * (np.arange(width) + 0.5) / width)
     basis = (along_y[:, :, None] * along_x[:, None, :]).reshape(chosen.sum(), -1)
-    basis /= np.linalg.norm(basis, axis=1, keepdims=True) * (1 + frequency[chosen] / smoothness)[:, None]
-    return torch.from_numpy(basis.astype(np.float32))
+    basis /= np.linalg.norm(basis, axis=1, keepdims=True)
+    return torch.from_numpy(basis).float(), torch.from_numpy(frequency[chosen][:, None]).float()
 
 
 class FieldModel(nn.Module):
@@ -74,7 +77,6 @@ class FieldModel(nn.Module):
     n_energies : squares that a unit's energy sums; 0 for a unit with the linear term alone
     normalize : whether the contrast around a unit's fields divides what they see
     finest : finest cosine of a field, cycles a width of the frame
-    smoothness : frequency at which a cosine costs four times as much as a coarse one, cycles a width
     local : whether fields have windows
     window : first size of windows and surrounds, standard deviation in half widths of the frame
     hidden : width of the network over behaviour
@@ -108,7 +110,6 @@ class FieldModel(nn.Module):
         n_energies: int = 2,
         normalize: bool = True,
         finest: float = 16.0,
-        smoothness: float = 15.0,
         local: bool = True,
         window: float = 0.3,
         hidden: int = 24,
@@ -143,7 +144,7 @@ class FieldModel(nn.Module):
         elif gaze:
             self.shifter = Shifter(len(gaze), shape, _AFFINE_WIDTH, _AFFINE_DIVISOR)
         if vision:
-            self.register_buffer("basis", cosine_basis(shape, finest, smoothness), persistent=False)
+            self.register_buffer("basis", cosine_basis(shape, finest)[0], persistent=False)
             self.register_buffer("places", retinal_places(frame_shape, pool), persistent=False)
             self.retinal_shape = shape
             self.coefficients = nn.Parameter(0.05 * torch.randn(n_units, n_fields, len(self.basis)))
@@ -268,7 +269,7 @@ def _check_sizes(arguments: dict[str, Any]) -> None:
     least = {"n_units": 1, "seq_len": 1, "pool": 1, "n_fields": 1, "n_energies": 0, "hidden": 1}
     for name, value in least.items():
         check_whole("FieldModel", name, arguments[name], value)
-    for name, low in (("finest", 0.5), ("smoothness", 1e-3), ("window", 1e-2)):
+    for name, low in (("finest", 0.5), ("window", 1e-2)):
         check_real("FieldModel", name, arguments[name], low, 1e6)
     for name in ("vision", "normalize", "local"):
         check_flag("FieldModel", name, arguments[name])

@@ -110,12 +110,12 @@ class JointModel(nn.Module):
         self.shifter = GazeRotation(len(gaze), frame_shape, pool) if gaze else None
         self.coefficients = self.behavior_weights = self.floor = None
         if vision:
-            cosines = cosine_basis(self.retinal_shape, finest, smoothness)
+            cosines, frequency = cosine_basis(self.retinal_shape, finest)
             level = torch.full((1, cosines.shape[1]), cosines.shape[1] ** -0.5)
             # Pictures hold the less of a cosine the finer it is, as the inverse of its frequency: times that,
             # a weight of one says as much of coarse and fine, but for the price of fine ones.
-            frequency = smoothness * (1 / cosines.norm(dim=1, keepdim=True) - 1)
-            basis = torch.cat([level * frequency[:1], cosines * frequency])
+            priced = cosines * frequency / (1 + frequency / smoothness)
+            basis = torch.cat([level * frequency.min(), priced])
             self.register_buffer("basis", _STEP * basis, persistent=False)
             self.coefficients = nn.Parameter(0.1 * torch.randn(n_units, seq_len, len(basis)))
         if behavior:
