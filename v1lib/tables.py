@@ -340,7 +340,7 @@ def paper_table(results: xr.Dataset, number: int, base: str) -> xr.Dataset:
     names = {"animal_mean": "mean"} | {name: name for name in ("sd_units", "sd_seeds", "n_units", "n_seeds")}
     measured = xr.Dataset(
         {
-            new: (("variant", "animal"), np.array([[float(one[old]) for one in row] for row in rows]))
+            new: (("variant", "animal"), np.array([[one[old] for one in row] for row in rows], float))
             for old, new in names.items()
         },
         {"variant": planned, "animal": results["animal"].values},
