@@ -7,8 +7,9 @@ from matplotlib.colors import to_hex
 
 from benchmarks.interval_coverage import KINDS, simulated_results
 from v1lib import plots
+from v1lib.errors import InputError
 from v1lib.plots.style import COLORS
-from v1lib.tables import differences, summarize
+from v1lib.tables import differences, fits_apart, single_fits, summarize, unit_differences
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -78,6 +79,59 @@ def test_the_forest_fills_only_verdicts_and_points_where_they_do(results):
         band = ax.patches[0].get_extents().transformed(ax.transData.inverted())
         np.testing.assert_allclose([band.x0, band.x1], [-0.04, 0.04])
     assert "not defined" in [text.get_text().strip() for text in ax.texts]
+
+
+def test_the_band_of_the_forest_can_be_one_for_each_comparison(results):
+    ax = plots.plot_forest(differences(results, "a"), [0.01, 0.02, 0.03]).axes[0]
+    ends = [bar.get_extents().transformed(ax.transData.inverted()) for bar in ax.patches]
+    np.testing.assert_allclose([end.x1 for end in ends], [0.01, 0.02, 0.03])
+    np.testing.assert_allclose([(end.y0 + end.y1) / 2 for end in ends], [0, 1, 2])
+
+
+def test_single_fits_show_every_pair_and_mark_those_of_one_seed(results):
+    found, apart = single_fits(results, "a"), fits_apart(results, "a")
+    ax = plots.plot_single_fits(found, apart, "a − a").axes[0]
+    drawn = [line for line in ax.lines if len(line.get_xdata())]
+    dots = {line.get_ydata()[0]: line.get_xdata() for line in drawn if line.get_marker() == "."}
+    np.testing.assert_allclose(np.sort(dots.pop(0)), np.sort([*apart, *-apart]))
+    assert set(dots) == {1, 2}  # d has no fit, and says so
+    for row, all_pairs in dots.items():
+        one = found["difference"].values[row - 1]
+        np.testing.assert_allclose(all_pairs, one.ravel())
+        paired = [line.get_xdata()[0] for line in drawn if line.get_marker() in ("o", "s", "^")]
+        assert set(np.diagonal(one)) <= set(paired)
+    assert [text.get_text().strip() for text in ax.texts if text.get_position()[1] == 3] == ["not defined"]
+
+
+def test_losses_fill_verdicts_and_name_them_only_where_nothing_may_be_lost(results):
+    found = unit_differences(results, pairs=[("c", "a")])
+    groups = np.where(np.arange(48) < 8, "blind", "seeing")
+    lost = np.where(np.arange(48) % 2 == 0, "lower", "undecided")
+    found = found.assign(verdict=(("comparison", "unit"), lost[None]))
+    names = [f"unit {number}" for number in range(48)]
+    ax = plots.plot_losses(found, groups, {"c − a": ["blind"]}, {"c − a": "vision"}, names).axes[0]
+    points = [line for line in ax.lines if line.get_marker() == "o"]
+    filled = [line.get_xdata()[0] for line in points if line.get_markerfacecolor() != "white"]
+    values = found["difference"].values[0]
+    np.testing.assert_allclose(np.sort([line.get_xdata()[0] for line in points]), np.sort(values))
+    np.testing.assert_allclose(np.sort(filled), np.sort(values[::2]))
+    (heading,) = [text.get_text() for text in ax.texts if text.get_text().startswith("blind")]
+    kind, named = heading.split("; lower: ")
+    assert kind == "blind" and sorted(named.split(", ")) == ["unit 0", "unit 2", "unit 4", "unit 6"]
+    assert "seeing" in [text.get_text() for text in ax.texts]
+
+
+def test_lengths_without_a_fit_show_what_was_published_alone(results):
+    table = summarize(results)
+    unfitted = {"d": 1}
+    with pytest.raises(InputError, match="a fit of one of the lengths"):
+        plots.plot_lengths(results, table, unfitted)
+    axes = plots.plot_lengths(results, table, unfitted, {"mouse": {1: 0.5, 2: 0.6}}).axes
+    assert [ax.get_title(loc="left") for ax in axes] == ["mouse"]
+    (squares,) = [line.get_xydata() for line in axes[0].lines if line.get_marker() == "s"]
+    assert squares.tolist() == [[1, 0.5], [2, 0.6]]
+    both = plots.plot_lengths(results, table, {"a": 1, "d": 2}, {"mouse": {1: 0.5}}).axes
+    assert [ax.get_title(loc="left") for ax in both] == [*table["animal"].values, "mouse"]
 
 
 def test_lengths_show_each_seed_the_interval_and_what_was_published_in_the_animals_own_panel(results):

@@ -6,10 +6,21 @@ import xarray as xr
 from scipy.stats import ttest_rel
 
 from benchmarks.interval_coverage import KINDS, SPREAD, as_results, simulated_results
-from v1lib import bootstrap, hierarchy
+from v1lib import bootstrap, hierarchy, published
 from v1lib.errors import InputError
 from v1lib.metrics import r_from_sums
-from v1lib.tables import differences, holm, summarize
+from v1lib.tables import (
+    differences,
+    fits_apart,
+    holm,
+    paper_table,
+    published_differences,
+    single_fits,
+    summarize,
+    unit_differences,
+    with_variant,
+)
+from v1lib.variants import TABLES
 
 NOTHING = dict.fromkeys(SPREAD, 0.0)
 
@@ -254,3 +265,167 @@ def test_a_variant_that_is_the_reference_differs_by_nothing():
 def test_what_cannot_be_compared_is_refused_in_a_sentence(results, change, arguments, message):
     with pytest.raises(InputError, match=message):
         differences(results.drop_vars(list(change)), **arguments)
+
+
+def test_single_fits_are_all_pairs_of_fits_and_count_the_turned_ones(results):
+    gone = without_fit(results, "b", 1, "animal 0")
+    found = single_fits(gone, "a")
+    r = gone["r"].groupby("unit_animal").mean().mean("unit_animal").transpose("variant", "seed").values
+    for row, name in enumerate(("b", "c"), start=1):
+        one = found["difference"].sel(comparison=f"{name} − a")
+        # Of the fit that one animal lacks nothing can be said.
+        expected = r[row][:, None] - r[0]
+        if name == "b":
+            expected[1] = np.nan
+        np.testing.assert_allclose(one, expected)
+        np.testing.assert_allclose(found["mean"][row - 1], np.nanmean(expected))
+    opposed = results.assign(r=results["r"].copy())
+    opposed["r"][1, 0] = results["r"][0].min("seed") - 0.1
+    opposed["r"][1, 1:] = results["r"][0].max("seed") + 0.1
+    assert single_fits(opposed, "a")["turned"].values.tolist() == [pytest.approx(1 / 3), 0.0]
+
+
+def test_fits_of_one_model_are_apart_by_what_their_means_differ(results):
+    mean = results["r"].sel(variant="b").groupby("unit_animal").mean().mean("unit_animal").values
+    expected = [abs(mean[0] - mean[1]), abs(mean[0] - mean[2]), abs(mean[1] - mean[2])]
+    np.testing.assert_allclose(fits_apart(results, "b"), expected)
+    assert fits_apart(without_fit(results, "b", 1, "animal 2"), "b").size == 1
+    with pytest.raises(InputError, match="variant: expected one of a, b, c, found 'z'"):
+        fits_apart(results, "z")
+
+
+def test_differences_of_units_are_those_of_an_animal_with_that_unit_alone(results):
+    found = unit_differences(results, "a")
+    for unit in (0, 20, 47):
+        one = differences(results.isel(unit=[unit]), "a")
+        np.testing.assert_allclose(found["difference"][:, unit], one["mean"])
+        np.testing.assert_allclose(found["interval"][:, unit], one["interval"])
+        np.testing.assert_allclose(found["p"][:, unit], one["p"])
+    for comparison in (0, 1):
+        np.testing.assert_allclose(found["p_corrected"][comparison], holm(found["p"][comparison].values))
+    r = results["r"].copy()
+    r[1, :, 3] = np.nan
+    lacking = unit_differences(results.assign(r=r), "a")
+    assert np.isnan(lacking["difference"].values[0, 3]) and lacking["verdict"].values[0, 3] == "undecided"
+    np.testing.assert_allclose(lacking["difference"][1], found["difference"][1])
+
+
+def test_units_that_lose_nothing_are_seldom_called_losers_and_those_that_do_are_found():
+    n, false, found = 20, 0, 0
+    for number in range(n):
+        results = results_of([9, number], n_animals=1, effects=(0.0, 0.0, -0.3), sd=KINDS["equal"])
+        lost = (unit_differences(results, "a")["verdict"] == "lower").values
+        false, found = false + lost[0].any(), found + lost[1].sum()
+    # At most 0.05 of families by Holm; 0.05 and three binomial standard errors of 20 is 4. Half of the units
+    # that lose 0.3 of an r of 0.4 are far beyond the noise of 24 blocks.
+    assert false <= 4 and found >= 0.5 * n * 16
+
+
+def test_a_variant_is_added_with_what_was_scored_and_nothing_else(results):
+    seeds, animals = results["seed"].values.tolist(), results["animal"].values.tolist()
+    made = {}
+    for number, animal in enumerate(animals):
+        here = slice(16 * number, 16 * number + 16)
+        for k, seed in enumerate(seeds):
+            of_fit = results[["r", "block_sums", "oracle_r"]].sel(variant="c", drop=True)
+            made[animal, seed] = of_fit.isel(seed=k, unit=here, drop=True)
+    more = with_variant(results, "as c", made)
+    assert more["variant"].values.tolist() == ["a", "b", "c", "as c"]
+    found = differences(more, pairs=[("c", "a"), ("as c", "a"), ("as c", "c")])
+    assert found["interval"][0].values.tolist() == found["interval"][1].values.tolist()
+    assert found["mean"].values[2] == 0 and np.isnan(more["bits_per_spike"].values[3]).all()
+    xr.testing.assert_identical(more["r"][:3], results["r"])
+    del made[animals[1], seeds[0]]
+    assert differences(with_variant(results, "part", made), pairs=[("part", "a")])[
+        "fits_left_out"
+    ].values.tolist() == [[0, 1, 0]]
+    with pytest.raises(InputError, match="name: expected a new one, found 'c'"):
+        with_variant(results, "c", made)
+    with pytest.raises(InputError, match="made: expected animals and seeds of the results"):
+        with_variant(results, "new", {("mouse", 0): made[animals[0], seeds[0]]})
+
+
+def table_results(names, animals=("mouse", published.ANIMALS[1]), seed=0):
+    """Results with the paper's score of three units an animal and two seeds, all of it random."""
+    rng = np.random.default_rng(seed)
+    shape = (len(names), 2, 3 * len(animals))
+    return xr.Dataset(
+        {"paper_r": (("variant", "seed", "unit"), rng.uniform(0.2, 0.8, shape))},
+        {
+            "variant": list(names),
+            "seed": [0, 1],
+            "animal": list(animals),
+            "unit_animal": ("unit", np.repeat(animals, 3)),
+        },
+    )
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("base", ["network", "published"])
+def test_a_table_of_the_paper_has_its_rows_in_order_with_what_was_printed(number, base):
+    results = table_results(TABLES[base][number])
+    found = paper_table(results, number, base)
+    assert found["variant"].values.tolist() == list(TABLES[base][number])
+    assert found["animal"].values.tolist() == ["mouse", *np.roll(published.ANIMALS, -1)[[0, 2, 1]]]
+    mean = results["paper_r"].mean("seed").groupby("unit_animal").mean()
+    for animal in ("mouse", published.ANIMALS[1]):
+        np.testing.assert_allclose(found["mean"].sel(animal=animal), mean.sel(unit_animal=animal))
+    assert np.isnan(found["mean"].sel(animal=published.ANIMALS[0])).all()
+    assert found["n_seeds"].sel(animal=list(published.ANIMALS)).values[0].tolist() == [0, 2, 0]
+    assert np.isnan(found["published"].sel(animal="mouse")).all()
+
+
+def test_figures_of_the_paper_stand_in_the_rows_that_they_are_of():
+    one, two, three = (
+        paper_table(table_results(TABLES["network"][k]), k, "network")["published"].sel(
+            animal=published.ANIMALS[1]
+        )
+        for k in (1, 2, 3)
+    )
+    assert one.sel(row="autoencoder").item() == 0.370
+    assert one.sel(row="autoencoder, no shifter").item() == 0.375
+    assert np.isnan(one.sel(row="Sensorium, no shifter"))
+    assert two.sel(row="S").item() == 0.498
+    assert three.sel(row="4 bins").item() == 0.566
+    assert three["variant"].sel(row="4 bins").item() == "network"
+
+
+def test_a_row_that_was_not_run_or_not_planned_is_nan_and_a_part_of_the_seeds_is_counted():
+    names = TABLES["network"][3][:3]
+    results = table_results(names)
+    results["paper_r"][1] = np.nan
+    results["paper_r"][2, 0, :3] = np.nan
+    found = paper_table(results, 3, "network").sel(animal="mouse")
+    assert found["n_seeds"].values.tolist() == [2, 0, 1, 0, 0, 0, 0, 0]
+    assert np.isnan(found["mean"].values[[1, 3]]).all() and np.isnan(found["sd_seeds"].values[2])
+    units = results["paper_r"][0, :, :3].mean("seed").values
+    np.testing.assert_allclose(found["sd_units"][0], units.std(ddof=1))
+    np.testing.assert_allclose(found["mean"][2], results["paper_r"][2, 1, :3].mean())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((4, "network"), "number: expected 1, 2 or 3, found 4"),
+        ((3, "own"), "base: expected one of network, paper, published, found 'own'"),
+        ((2, "paper"), "variant: expected rows of Table 2 such as 'paper, S', found network"),
+    ],
+)
+def test_what_is_no_table_of_the_paper_is_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        paper_table(table_results(["network"]), *arguments)
+
+
+def test_published_differences_are_tested_as_pairs_over_the_three_mice():
+    for number in (1, 2, 3):
+        found = published_differences(number)
+        printed = published.PRINTED[number]
+        for pair, comparison in zip(published.COMPARED[number], found["comparison"].values, strict=True):
+            first, second = (np.array(printed[name]) for name in pair)
+            one, expected = found.sel(comparison=comparison), ttest_rel(first, second)
+            np.testing.assert_allclose(one["p"], expected.pvalue)
+            np.testing.assert_allclose(one["interval"], expected.confidence_interval(0.95))
+            np.testing.assert_allclose(one["animal_mean"], first - second)
+        assert found.attrs["n_comparisons"] == len(published.COMPARED[number])
+    with pytest.raises(InputError, match="number: expected 1, 2 or 3"):
+        published_differences(0)

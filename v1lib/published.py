@@ -7,8 +7,11 @@ Activity in Freely Moving Mice*, NeurIPS 36, 15341-15357, Tables 1, 2 and 3. Eac
 
 from __future__ import annotations
 
-#: The mice, in the order of all tables here.
+from math import nan
+
+#: The mice, in the order of all tables here, and how many units of each were kept.
 ANIMALS = ("070921_J553RT", "110421_J569LT", "101521_J559NC")
+N_UNITS = (68, 32, 49)
 
 Row = tuple[float, float, float]
 
@@ -54,4 +57,29 @@ TABLE_3: dict[int, Row] = {
     6: (0.654, 0.549, 0.598),
     7: (0.644, 0.533, 0.596),
     8: (0.646, 0.546, 0.594),
+}
+
+_NOT_PRINTED: Row = (nan, nan, nan)
+#: Rows by table and by what they are called in this book, in the order of :data:`v1lib.variants.TABLES`.
+PRINTED: dict[int, dict[str, Row]] = {
+    1: {
+        name: row
+        for label, with_shifter in TABLE_1.items()
+        for name, row in (
+            (label, with_shifter),
+            (f"{label}, no shifter", TABLE_1_NO_SHIFTER.get(label, _NOT_PRINTED)),
+        )
+    },
+    2: dict(TABLE_2),
+    3: {f"{length} bin{'s' if length > 1 else ''}": row for length, row in TABLE_3.items()},
+}
+#: Rows that a table is there to compare, each less the other: an encoder with a shifter and without, and the
+#: CNN with other encoders; a set of variables with the next smaller one; a length with the next shorter one.
+COMPARED: dict[int, tuple[tuple[str, str], ...]] = {
+    1: (
+        *((label, f"{label}, no shifter") for label in TABLE_1_NO_SHIFTER),
+        *(("CNN", label) for label in TABLE_1 if label != "CNN"),
+    ),
+    2: (("orig_prod", "S"), ("all_prod", "orig_prod")),
+    3: tuple(zip(list(PRINTED[3])[1:], list(PRINTED[3])[:-1], strict=True)),
 }

@@ -1,6 +1,6 @@
 """What a sweep says: means by variant with every spread beside them, and which differences are real.
 
-All functions read the Dataset of :func:`v1lib.sweep.sweep`: scores (variant, seed, unit), ``unit_animal``
+Functions read the Dataset of :func:`v1lib.sweep.sweep`: scores (variant, seed, unit), ``unit_animal``
 (unit), and for r the sums of each block of about 10 s of test time, ``block_sums`` (variant, seed, unit,
 block, moment) with ``n_blocks`` (animal). Every animal counts the same, whatever the number of its units.
 
@@ -12,16 +12,19 @@ little, and too wide where noise of single fits and blocks is most of the spread
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 from scipy.stats import false_discovery_control
 
+from v1lib import published
+from v1lib.bootstrap import mean_of_finite
 from v1lib.errors import InputError, check_real, check_whole
 from v1lib.hierarchy import Animals, bootstrap_mean, mean_squares, t_interval
 from v1lib.samples import Sample, compared_pairs, samples_of
+from v1lib.variants import TABLES
 
 Correction = Literal["holm", "benjamini-hochberg"]
 
@@ -124,24 +127,279 @@ def differences(
     nothing of others.
     """
     _check("differences", results, score, animals, level, seed)
-    if correction not in ("holm", "benjamini-hochberg"):
-        raise InputError("differences", "correction", "holm or benjamini-hochberg", repr(correction))
+    _check_correction("differences", correction)
     compared = compared_pairs("differences", results, reference, pairs)
     found = _table(results, score, compared, "comparison", animals, level, seed)
-    p = found["p"].values
-    there = ~np.isnan(p)
-    corrected = np.full_like(p, np.nan)
-    if there.any():
-        corrected[there] = (holm if correction == "holm" else false_discovery_control)(p[there])
-    real = np.nan_to_num(corrected, nan=1.0) <= level
-    verdict = np.where(real, np.where(found["mean"] > 0, "higher", "lower"), "undecided")
-    found = found.assign(
-        p_corrected=("comparison", corrected), verdict=("comparison", verdict)
-    ).assign_coords(
-        variant=("comparison", [pair[0] for pair in compared]),
-        reference=("comparison", [pair[1] for pair in compared]),
+    return _judged(found, compared, correction, level)
+
+
+def single_fits(
+    results: xr.Dataset,
+    reference: str | None = None,
+    *,
+    pairs: Sequence[tuple[str, str]] = (),
+    score: str = "r",
+) -> xr.Dataset:
+    """What a table of one fit each would have said, for every choice of the fits.
+
+    Parameters
+    ----------
+    results, reference, pairs, score
+        As in :func:`differences`.
+
+    Returns
+    -------
+    xarray.Dataset, dims comparison, seed and other_seed
+        In the unit of the score: ``difference``, the mean over animals of the mean over units, of the first's
+        fit of `seed` less the second's of `other_seed`; NaN where an animal lacks either. ``mean`` of all
+        these; ``turned``, the share of them whose sign is not that of the mean. Coordinates ``variant`` and
+        ``reference`` (comparison).
+
+    Raises
+    ------
+    InputError
+        If a variant or the score is not in the results, or nothing is to be compared.
+    """
+    _check_score("single_fits", results, score)
+    compared = compared_pairs("single_fits", results, reference, pairs)
+    each = np.array([_fit_differences(results, score, *pair) for pair in compared])
+    flat = each.reshape(len(compared), -1)
+    mean = mean_of_finite(flat)
+    turned = mean_of_finite(np.where(np.isnan(flat), np.nan, flat * mean[:, None] < 0))
+    seeds = results["seed"].values
+    return xr.Dataset(
+        {
+            "difference": (("comparison", "seed", "other_seed"), each),
+            "mean": ("comparison", mean),
+            "turned": ("comparison", turned),
+        },
+        {"comparison": _labels(compared), "seed": seeds, "other_seed": seeds} | _sides(compared),
+        {"score": score},
     )
-    return found.assign_attrs(correction=correction, n_comparisons=int(there.sum()))
+
+
+def fits_apart(results: xr.Dataset, variant: str, *, score: str = "r") -> np.ndarray:
+    """How far each two fits of the same variant are apart, the higher less the lower, one value a pair.
+
+    Parameters
+    ----------
+    results, score
+        As in :func:`differences`.
+    variant : str
+
+    Raises
+    ------
+    InputError
+        If the variant or the score is not in the results.
+    """
+    _check_score("fits_apart", results, score)
+    names = [str(name) for name in results["variant"].values]
+    if variant not in names:
+        raise InputError("fits_apart", "variant", f"one of {', '.join(names)}", repr(variant))
+    found = _fit_differences(results, score, variant, variant)
+    values = np.abs(found[np.triu_indices_from(found, 1)])
+    return values[~np.isnan(values)]
+
+
+def unit_differences(
+    results: xr.Dataset,
+    reference: str | None = None,
+    *,
+    pairs: Sequence[tuple[str, str]] = (),
+    correction: Correction = "holm",
+    level: float = 0.05,
+) -> xr.Dataset:
+    """How much higher variants score on each unit, over its fits and stretches of time.
+
+    Parameters
+    ----------
+    results, reference, pairs
+        As in :func:`differences`; the score is r, whose blocks of time a single unit needs.
+    correction : str
+        As in :func:`differences`, but a family are all units of one comparison.
+    level : float
+        Error rate of verdicts, 0.001 to 0.5; each interval is one of 1 − `level`, not corrected.
+
+    Returns
+    -------
+    xarray.Dataset, dims comparison, unit and bound (low, high)
+        In units of r: ``difference`` and its ``interval``, ``p``, ``p_corrected``, ``verdict`` (higher, lower
+        or undecided), over the seeds in which both have an r of the unit; NaN where there is none.
+        Coordinates ``variant`` and ``reference`` (comparison), ``unit_animal`` and ``unit_label`` (unit).
+
+    Raises
+    ------
+    InputError
+        As :func:`differences`.
+    """
+    _check("unit_differences", results, "r", "fixed", level, 0)
+    _check_correction("unit_differences", correction)
+    compared = compared_pairs("unit_differences", results, reference, pairs)
+    made = [
+        [_of_unit(results.isel(unit=[place]), pair, level) for pair in compared]
+        for place in range(results.sizes["unit"])
+    ]
+    values, interval, p = (
+        np.array([[one[k] for one in row] for row in made]).swapaxes(0, 1) for k in range(3)
+    )
+    judged = [_verdicts(*one, correction, level) for one in zip(p, values, strict=True)]
+    labels = {name: results[name] for name in ("unit_animal", "unit_label")}
+    return xr.Dataset(
+        {
+            "difference": (("comparison", "unit"), values),
+            "interval": (("comparison", "unit", "bound"), interval),
+            "p": (("comparison", "unit"), p),
+            "p_corrected": (("comparison", "unit"), np.array([one[0] for one in judged])),
+            "verdict": (("comparison", "unit"), np.array([one[1] for one in judged])),
+        },
+        {"comparison": _labels(compared), "bound": ["low", "high"]} | _sides(compared) | labels,
+        {"score": "r", "level": level, "correction": correction},
+    )
+
+
+def with_variant(results: xr.Dataset, name: str, made: Mapping[tuple[str, int], xr.Dataset]) -> xr.Dataset:
+    """The results with one variant more, of runs that no plan has.
+
+    Parameters
+    ----------
+    results : xarray.Dataset
+        From :func:`v1lib.sweep.sweep`.
+    name : str
+        A new one.
+    made : mapping
+        By animal and seed, what :func:`v1lib.results.scores` gives of the run on the bins of the plan. What
+        is not there is NaN, and so is what the fits cost.
+
+    Raises
+    ------
+    InputError
+        If the name is taken, or an animal or seed is not in the results.
+    """
+    if name in results["variant"].values:
+        raise InputError("with_variant", "name", "a new one", repr(name))
+    added = results.isel(variant=[0]).assign_coords(variant=[name]).copy(deep=True)
+    for variable in added.data_vars.values():
+        if "variant" in variable.dims and variable.dtype.kind == "f":
+            variable.values[:] = np.nan
+    seeds = results["seed"].values.tolist()
+    for (animal, seed), found in made.items():
+        if animal not in results["animal"].values or seed not in seeds:
+            raise InputError("with_variant", "made", "animals and seeds of the results", f"{(animal, seed)}")
+        here = np.flatnonzero(results["unit_animal"].values == animal)
+        for score, value in found.data_vars.items():
+            if score == "block_sums":
+                sums = added[score].transpose("variant", "seed", "unit", "block", "moment").values
+                n_blocks = value.sizes["block"]
+                sums[0, seeds.index(seed), here], sums[0, seeds.index(seed), here, :n_blocks] = 0.0, value
+            elif score in added and "seed" in added[score].dims:
+                added[score].transpose("variant", "seed", "unit").values[0, seeds.index(seed), here] = value
+    return xr.concat([results, added], "variant", data_vars="minimal", coords="minimal", compat="override")
+
+
+def paper_table(results: xr.Dataset, number: int, base: str) -> xr.Dataset:
+    """A table of the paper with what has been measured of it so far.
+
+    Parameters
+    ----------
+    results : xarray.Dataset
+        From :func:`v1lib.sweep.sweep` or :func:`v1lib.load_results`.
+    number : int
+        1, 2 or 3.
+    base : str
+        Whose rows: a key of :data:`v1lib.variants.TABLES`.
+
+    Returns
+    -------
+    xarray.Dataset, dims row and animal
+        Of the paper's score: ``mean`` over units of the mean over seeds, ``sd_units`` (of units' means over
+        seeds), ``sd_seeds`` (of seeds' means over units), ``n_units`` and ``n_seeds``, NaN and 0 where
+        nothing is fitted or the results' plan has no such row; ``published`` (NaN where the paper has none).
+        The animals are those of the results and then the paper's other mice. Coordinate ``variant`` (row).
+
+    Raises
+    ------
+    InputError
+        If there is no such table or base, or the results' plan has none of its rows.
+    """
+    where = "paper_table"
+    if number not in published.PRINTED:
+        raise InputError(where, "number", "1, 2 or 3", repr(number))
+    if base not in TABLES:
+        raise InputError(where, "base", f"one of {', '.join(TABLES)}", repr(base))
+    _check_score(where, results, "paper_r")
+    printed, variants = published.PRINTED[number], TABLES[base][number]
+    planned = [name for name in variants if name in results["variant"].values]
+    if not planned:
+        there = ", ".join(map(str, results["variant"].values))
+        raise InputError(where, "variant", f"rows of Table {number} such as {variants[0]!r}", there)
+    animals = [str(animal) for animal in results["animal"].values]
+    animals += [mouse for mouse in published.ANIMALS if mouse not in animals]
+    rows = [
+        [_of_animal(sample, 0.05) for sample in samples_of(results, "paper_r", (name,))] for name in planned
+    ]
+    names = {"animal_mean": "mean"} | {name: name for name in ("sd_units", "sd_seeds", "n_units", "n_seeds")}
+    measured = xr.Dataset(
+        {
+            new: (("variant", "animal"), np.array([[one[old] for one in row] for row in rows], float))
+            for old, new in names.items()
+        },
+        {"variant": planned, "animal": results["animal"].values},
+    ).reindex(variant=list(variants), animal=animals)
+    for name in ("n_units", "n_seeds"):
+        measured[name] = measured[name].fillna(0).astype(int)
+    beside = xr.DataArray(
+        np.array(list(printed.values())),
+        {"variant": list(variants), "animal": list(published.ANIMALS)},
+        ("variant", "animal"),
+    ).reindex(animal=animals)
+    found = measured.assign(published=beside).assign_coords(row=("variant", list(printed)))
+    return found.swap_dims(variant="row").assign_attrs(score="paper_r", table=number, base=base)
+
+
+def published_differences(number: int, *, correction: Correction = "holm", level: float = 0.05) -> xr.Dataset:
+    """Differences between rows of a table of the paper, as far as three mice with one fit each tell.
+
+    Parameters
+    ----------
+    number : int
+        1, 2 or 3; which rows are compared says :data:`v1lib.published.COMPARED`.
+    correction, level
+        As in :func:`differences`, the table's comparisons being one family.
+
+    Returns
+    -------
+    xarray.Dataset, dims comparison, animal and bound (low, high)
+        As of :func:`differences`, of the paper's score: ``animal_mean`` (the mouse's printed difference),
+        ``mean`` over mice, ``interval``, ``p``, ``p_corrected``, ``verdict``, ``n_animals``, ``sd_animals``.
+        Each mouse has its own fits, so what differs between fits is in the spread between mice.
+
+    Raises
+    ------
+    InputError
+        If there is no such table.
+    """
+    if number not in published.COMPARED:
+        raise InputError("published_differences", "number", "1, 2 or 3", repr(number))
+    _check_correction("published_differences", correction)
+    compared = list(published.COMPARED[number])
+    printed = published.PRINTED[number]
+    apart = np.array([np.subtract(printed[first], printed[second]) for first, second in compared])
+    mean = apart.mean(axis=1)
+    tests = [t_interval(list(row), [{}] * row.size, "random", level) for row in apart]
+    half, p = np.array(tests).T
+    found = xr.Dataset(
+        {
+            "animal_mean": (("comparison", "animal"), apart),
+            "mean": ("comparison", mean),
+            "interval": (("comparison", "bound"), np.stack([mean - half, mean + half], axis=1)),
+            "p": ("comparison", p),
+            "sd_animals": ("comparison", apart.std(axis=1, ddof=1)),
+            "n_animals": ("comparison", np.full(len(compared), apart.shape[1])),
+        },
+        {"comparison": _labels(compared), "animal": list(published.ANIMALS), "bound": ["low", "high"]},
+        {"score": "paper_r", "level": level, "table": number},
+    )
+    return _judged(found, compared, correction, level)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -151,6 +409,68 @@ def holm(p: np.ndarray) -> np.ndarray:
     corrected = np.empty_like(p)
     corrected[order] = np.minimum(stepped, 1.0)
     return corrected
+
+
+def _judged(
+    found: xr.Dataset, compared: Sequence[tuple[str, ...]], correction: Correction, level: float
+) -> xr.Dataset:
+    """With the verdicts of all comparisons as one family."""
+    corrected, verdict = _verdicts(found["p"].values, found["mean"].values, correction, level)
+    judged = found.assign(p_corrected=("comparison", corrected), verdict=("comparison", verdict))
+    n_comparisons = int((~np.isnan(corrected)).sum())
+    return judged.assign_coords(_sides(compared)).assign_attrs(
+        correction=correction, n_comparisons=n_comparisons
+    )
+
+
+def _verdicts(
+    p: np.ndarray, mean: np.ndarray, correction: Correction, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """p corrected for the family and verdicts; NaN and undecided where p is NaN, which is in no family."""
+    there = ~np.isnan(p)
+    corrected = np.full_like(p, np.nan)
+    if there.any():
+        corrected[there] = (holm if correction == "holm" else false_discovery_control)(p[there])
+    real = np.nan_to_num(corrected, nan=1.0) <= level
+    return corrected, np.where(real, np.where(mean > 0, "higher", "lower"), "undecided")
+
+
+def _labels(compared: Sequence[tuple[str, ...]]) -> list[str]:
+    return [" − ".join(pair) for pair in compared]
+
+
+def _sides(compared: Sequence[tuple[str, ...]]) -> dict[str, tuple[str, list[str]]]:
+    """Coordinates: what is compared with what."""
+    return {
+        "variant": ("comparison", [pair[0] for pair in compared]),
+        "reference": ("comparison", [pair[1] for pair in compared]),
+    }
+
+
+def _fit_differences(results: xr.Dataset, score: str, first: str, second: str) -> np.ndarray:
+    """Each fit of the first less each of the second (seed, seed), every animal counting the same."""
+    a, b = (
+        results[score].sel(variant=name).transpose("seed", "unit").values[..., None, :]
+        for name in (first, second)
+    )
+    apart = a - b.swapaxes(0, 1)
+    of_animals = [
+        mean_of_finite(apart[..., results["unit_animal"].values == animal])
+        for animal in results["animal"].values
+    ]
+    return np.mean(of_animals, axis=0)
+
+
+def _of_unit(
+    results: xr.Dataset, pair: tuple[str, ...], level: float
+) -> tuple[float, tuple[float, float], float]:
+    """Difference of the only unit, its interval, and its p."""
+    there = [sample for sample in samples_of(results, "r", pair) if sample.values.size]
+    if not there:
+        return np.nan, (np.nan, np.nan), np.nan
+    mean = float(there[0].values.mean())
+    half, p = t_interval([mean], [mean_squares(there[0].by_block)], "fixed", level)
+    return mean, (mean - half, mean + half), p
 
 
 def _table(
@@ -175,7 +495,7 @@ def _table(
     for name in by_animal[0][0]:
         dims = (dim, "animal", "bound") if name in bounds else (dim, "animal")
         found[name] = (dims, np.array([[one[name] for one in row] for row in by_animal]))
-    labels = [" − ".join(row) for row in rows]
+    labels = _labels(rows)
     absent = [
         name
         for name, missing in {
@@ -252,11 +572,20 @@ def _sd(values: np.ndarray) -> float:
     return float(values.std(ddof=1)) if values.size > 1 else np.nan
 
 
-def _check(where: str, results: xr.Dataset, score: str, animals: str, level: float, seed: int) -> None:
+def _check_score(where: str, results: xr.Dataset, score: str) -> None:
     dims = {"variant", "seed", "unit"}
     scores = [str(name) for name, one in results.data_vars.items() if set(one.dims) == dims]
     if score not in scores:
         raise InputError(where, "score", f"one of {', '.join(scores)}", repr(score))
+
+
+def _check_correction(where: str, correction: str) -> None:
+    if correction not in ("holm", "benjamini-hochberg"):
+        raise InputError(where, "correction", "holm or benjamini-hochberg", repr(correction))
+
+
+def _check(where: str, results: xr.Dataset, score: str, animals: str, level: float, seed: int) -> None:
+    _check_score(where, results, score)
     if score == "r" and not {"block_sums", "n_blocks"} <= set(results):
         raise InputError(where, "block_sums", "sums of each block for the intervals of r", "none")
     if animals not in ("random", "fixed"):

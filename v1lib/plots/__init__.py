@@ -1,6 +1,6 @@
 """The book's figures, in one style, by the parts of the book."""
 
-from v1lib.plots.ablations import plot_forest, plot_ladder, plot_lengths
+from v1lib.plots.ablations import plot_forest, plot_ladder, plot_lengths, plot_losses, plot_single_fits
 from v1lib.plots.evaluation import (
     plot_ceilings,
     plot_missed,
@@ -73,6 +73,7 @@ __all__ = [
     "plot_learned_shift",
     "plot_lengths",
     "plot_loss_by_time",
+    "plot_losses",
     "plot_maps",
     "plot_missed",
     "plot_model_scores",
@@ -83,6 +84,7 @@ __all__ = [
     "plot_receptive_fields",
     "plot_repeats",
     "plot_shift_against_truth",
+    "plot_single_fits",
     "plot_spectra",
     "plot_splits",
     "plot_streams",

@@ -1,8 +1,9 @@
-"""Figures of a sweep: the ladder of models, which differences are real, and what a longer memory adds."""
+"""Figures of a sweep: the ladder of models, single fits, which differences are real and in which units, and
+what a longer memory adds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,6 +12,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from v1lib.errors import InputError
 from v1lib.plots.style import COLORS
 
 #: Narrower than other figures, with names inside, so that a phone shows them in readable letters.
@@ -58,8 +60,122 @@ def plot_ladder(
     return fig
 
 
+def plot_single_fits(
+    found: xr.Dataset, apart: np.ndarray, same: str, *, label: str = "difference of raw r"
+) -> Figure:
+    """What one fit each would have said, the first comparison at the top: a marker for each seed of both.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        From :func:`v1lib.tables.single_fits`. Small dots are all pairs of single fits, markers those of the
+        same seed; a cross is their mean over all.
+    apart : (pair,) array
+        From :func:`v1lib.tables.fits_apart`; a first row shows them to both sides of 0, since which of two
+        fits is subtracted is arbitrary, and a grey band reaches as far as the largest.
+    same : str
+        Name of that row.
+    label : str
+        Of the axis.
+    """
+    names = [same, *(str(name) for name in found["comparison"].values)]
+    fig, ax = _rows(names)
+    reach = float(np.max(apart, initial=0.0))
+    ax.axvspan(-reach, reach, color=COLORS["train"], alpha=0.5, lw=0)
+    ax.axvline(0, color=COLORS["ceiling"], lw=1)
+    dot: dict[str, Any] = {"marker": ".", "ls": "", "ms": 5, "color": COLORS["unit"], "mew": 0}
+    both = np.concatenate([-apart, apart])
+    ax.plot(both, np.zeros(both.size), **dot)
+    seeds = found["seed"].values
+    for row, one in enumerate(found["difference"].values, start=1):
+        values = one[~np.isnan(one)]
+        if not values.size:
+            ax.text(0, row, " not defined", va="center", fontsize="small")
+            continue
+        ax.plot(values, np.full(values.size, row), **dot)
+        for number, paired in enumerate(np.diagonal(one)):
+            marker = ANIMAL_MARKERS[number % len(ANIMAL_MARKERS)]
+            ax.plot(paired, row, marker, ms=5.5, mfc="white", mec=COLORS["mean"], mew=1.2, zorder=2.5)
+        ax.plot(found["mean"].values[row - 1], row, "|", ms=13, mew=1.6, color=COLORS["mean"], zorder=2.4)
+    for number, seed in enumerate(seeds):
+        marker = ANIMAL_MARKERS[number % len(ANIMAL_MARKERS)]
+        ax.plot([], [], marker, ls="", mfc="white", mec=COLORS["mean"], mew=1.2, label=f"seed {seed}")
+    ax.plot([], [], label="other pairs", **dot)
+    ax.plot([], [], "|", ls="", ms=10, mew=1.6, color=COLORS["mean"], label="mean")
+    ax.set_xlabel(label)
+    _legend(fig, ax)
+    return fig
+
+
+def plot_losses(
+    found: xr.Dataset,
+    groups: Sequence[str],
+    spared: Mapping[str, Sequence[str]],
+    kinds: Mapping[str, str],
+    names: Sequence[str],
+    *,
+    label: str = "difference of raw r",
+) -> Figure:
+    """What each unit loses without a part of the model, by what was planted in it; one panel a comparison.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        From :func:`v1lib.tables.unit_differences`; bars are intervals, a filled point is a corrected verdict.
+    groups : sequence of str, one a unit
+        What each unit depends on; rows of a panel, in the order in which they first appear.
+    spared : mapping
+        By comparison, the groups that must lose nothing: their rows are grey, and units with a verdict named.
+    kinds : mapping
+        Entry of :data:`~v1lib.plots.style.COLORS` by comparison.
+    names : sequence of str, one a unit
+    label : str
+        Of the axis.
+    """
+    order, of_unit = list(dict.fromkeys(groups)), np.array(list(groups))
+    comparisons = [str(name) for name in found["comparison"].values]
+    fig, axes = plt.subplots(
+        len(comparisons), 1, sharex=True, squeeze=False, figsize=(WIDTH_IN, 0.7 + 3.0 * len(comparisons))
+    )
+    for ax, comparison in zip(axes[:, 0], comparisons, strict=True):
+        one, color = found.sel(comparison=comparison), COLORS[kinds[comparison]]
+        ax.axvline(0, color=COLORS["ceiling"], lw=1)
+        for row, group in enumerate(order):
+            here = np.flatnonzero(of_unit == group)
+            here = here[np.argsort(one["difference"].values[here])]
+            places = row + np.linspace(-0.14, 0.38, here.size + 2)[1:-1]
+            title = group
+            if group in spared[comparison]:
+                ax.axhspan(row - 0.45, row + 0.45, color=COLORS["train"], alpha=0.5, lw=0)
+                title += _called(one.isel(unit=here), [names[int(unit)] for unit in here])
+            ax.text(0.0, row - 0.3, title, transform=ax.get_yaxis_transform(), fontsize="small", va="center")
+            for unit, place in zip(here, places, strict=True):
+                value, real = one["difference"].values[unit], one["verdict"].values[unit] != "undecided"
+                ax.hlines(place, *one["interval"].values[unit], color=color, lw=0.8, alpha=0.6)
+                ax.plot(value, place, "o", ms=4, mfc=color if real else "white", mec=color, mew=0.9)
+        ax.set(ylim=(len(order) - 0.5, -0.5), yticks=[])
+        ax.set_title(comparison, loc="left", fontsize="small")
+        ax.spines["left"].set_visible(False)
+    axes[-1, 0].set_xlabel(label)
+    fig.tight_layout()
+    return fig
+
+
+def _called(of_group: xr.Dataset, names: list[str]) -> str:
+    """Which of these units have a verdict, by what was planted in them."""
+    verdicts = of_group["verdict"].values
+    said = {
+        verdict: ", ".join(name for name, one in zip(names, verdicts, strict=True) if one == verdict)
+        for verdict in ("lower", "higher")
+    }
+    return "".join(f"; {verdict}: {which}" for verdict, which in said.items() if which)
+
+
 def plot_forest(
-    found: xr.Dataset, detectable: float | None = None, *, label: str = "difference of raw r"
+    found: xr.Dataset,
+    detectable: float | Sequence[float] | None = None,
+    *,
+    label: str = "difference of raw r",
 ) -> Figure:
     """Differences with their intervals, the first at the top: a filled arrow is real, an open diamond is not.
 
@@ -69,16 +185,17 @@ def plot_forest(
         From :func:`v1lib.tables.differences`. Arrows point where the corrected verdict does, so that the bar
         of an open diamond, which is not corrected, can lie beside 0. Small markers are single animals. A
         comparison that nothing is left of says so.
-    detectable : float, optional
-        From :func:`v1lib.power.detectable_difference`: true differences inside the grey band would be missed
-        more often than the plan allows.
+    detectable : float or sequence of float, optional
+        From :func:`v1lib.power.detectable_difference`, for all or one a comparison: true differences inside
+        the grey band would be missed more often than the plan allows.
     label : str
         Of the axis.
     """
     names = [str(name) for name in found["comparison"].values]
     fig, ax = _rows(names)
     if detectable is not None:
-        ax.axvspan(-detectable, detectable, color=COLORS["train"], alpha=0.5, lw=0)
+        reach = np.broadcast_to(detectable, len(names))
+        ax.barh(np.arange(len(names)), 2 * reach, 1.0, left=-reach, color=COLORS["train"], alpha=0.5, lw=0)
         _above(ax, 0.0, "the plan may miss these")
     ax.axvline(0, color=COLORS["ceiling"], lw=1)
     verdicts = [str(verdict) for verdict in found["verdict"].values]
@@ -101,7 +218,8 @@ def plot_lengths(
 ) -> Figure:
     """Score by the frames of a sequence, one panel an animal: thin lines are seeds, bands intervals.
 
-    The panels' axes have different middles and the same span, so that slopes can be compared.
+    The panels' axes have different middles and the same span, so that slopes can be compared. Animals without
+    a fit have no panel, and animals that only the paper has stand below with what it printed.
 
     Parameters
     ----------
@@ -117,32 +235,38 @@ def plot_lengths(
     """
     names = sorted(lengths, key=lambda name: lengths[name])
     places = [lengths[name] for name in names]
-    animals = [str(animal) for animal in summary["animal"].values]
+    printed = {} if published is None else dict(published)
+    table = summary.sel(variant=names)
+    fitted = [str(one) for one in table["animal"].values if table["n_seeds"].sel(animal=one).any()]
+    animals = [*fitted, *(animal for animal in printed if animal not in fitted)]
+    if not animals:
+        raise InputError("plot_lengths", "summary", "a fit of one of the lengths", "none, and none published")
     fig, axes = plt.subplots(
         len(animals), 1, figsize=(WIDTH_IN, 0.6 + 1.5 * len(animals)), sharex=True, squeeze=False
     )
     for ax, animal in zip(axes[:, 0], animals, strict=True):
-        one = summary.sel(variant=names, animal=animal)
-        here = results["unit_animal"].values == animal
-        by_seed = results[summary.attrs["score"]].sel(variant=names).isel(unit=here).mean("unit")
-        ax.fill_between(places, *one["animal_interval"].values.T, color=COLORS["mean"], alpha=0.15, lw=0)
-        ax.plot(places, by_seed.transpose("variant", "seed"), color=COLORS["unit"], lw=0.7)
-        ax.plot(places, one["animal_mean"], "D-", ms=5, color=COLORS["mean"], mec="white", lw=1.5)
-        printed = {} if published is None else published.get(animal, {})
-        if printed:
-            ax.plot(
-                list(printed), list(printed.values()), "s", ms=5, mfc="none", mec=COLORS["paper"], mew=1.4
-            )
+        if animal in fitted:
+            one = table.sel(animal=animal)
+            here = results["unit_animal"].values == animal
+            by_seed = results[summary.attrs["score"]].sel(variant=names).isel(unit=here).mean("unit")
+            ax.fill_between(places, *one["animal_interval"].values.T, color=COLORS["mean"], alpha=0.15, lw=0)
+            ax.plot(places, by_seed.transpose("variant", "seed"), color=COLORS["unit"], lw=0.7)
+            ax.plot(places, one["animal_mean"], "D-", ms=5, color=COLORS["mean"], mec="white", lw=1.5)
+        if animal in printed:
+            lengths_there, values = zip(*sorted(printed[animal].items()), strict=True)
+            ax.plot(lengths_there, values, "s:", ms=5, mfc="none", color=COLORS["paper"], mew=1.4, lw=1)
         ax.set_title(animal, loc="left", fontsize="small")
         ax.set(ylabel=label, xticks=places)
     _same_span(axes[:, 0])
     axes[-1, 0].set(xlabel="frames in a sequence")
-    handles = [
-        plt.Line2D([], [], color=COLORS["mean"], marker="D", mec="white", label="mean"),
-        plt.Line2D([], [], color=COLORS["unit"], lw=0.7, label="single seeds"),
-    ]
-    if published:
-        square: dict[str, Any] = {"marker": "s", "mfc": "none", "mec": COLORS["paper"], "mew": 1.4, "ls": ""}
+    handles = []
+    if fitted:
+        handles = [
+            plt.Line2D([], [], color=COLORS["mean"], marker="D", mec="white", label="mean"),
+            plt.Line2D([], [], color=COLORS["unit"], lw=0.7, label="single seeds"),
+        ]
+    if printed:
+        square: dict[str, Any] = {"marker": "s", "mfc": "none", "color": COLORS["paper"], "ls": ":"}
         handles.append(plt.Line2D([], [], label="published", **square))
     fig.legend(handles=handles, loc="upper right", ncols=3, fontsize="small")
     fig.tight_layout(rect=(0, 0, 1, 0.97))
