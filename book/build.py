@@ -16,7 +16,7 @@ from pathlib import Path
 
 import nbformat
 
-from book import pages
+from book import pages, scaling
 from book.execute import execute_all, use_kept_outputs, with_outputs
 from book.gate import check_notebook, check_prose, read_literature
 from book.keys import content_key
@@ -60,6 +60,9 @@ def compose(
         text = file.read_text()
         findings += check_prose(text, f"book/{file.stem}", literature)
         text = text.replace(pages.STATUS_MARK, pages.status_table(executed, profile))
+        if scaling.asks(text):
+            text = scaling.filled(text)
+            scaling.draw(source / "book" / scaling.FIGURE)
         file.write_text(f"{text.rstrip()}\n\n{pages.prose_provenance(profile)}\n")
     return findings
 

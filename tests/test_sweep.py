@@ -18,12 +18,12 @@ import yaml
 from dask.distributed import Client, LocalCluster
 from planted import planted_session
 
-from v1lib import results as results_module
 from v1lib import store, variants
+from v1lib.animals import opened
 from v1lib.bootstrap import block_bins
 from v1lib.errors import InputError
 from v1lib.metrics import r_from_sums
-from v1lib.plan import read_plan
+from v1lib.plan import PLANS, read_plan
 from v1lib.score import paper_score, score
 from v1lib.session import load_session, save_session
 from v1lib.splits import split
@@ -123,7 +123,8 @@ def test_results_are_those_of_the_same_fits_made_by_hand(plan, client, files, on
         assert sums[:, :, 0].sum(axis=1) == pytest.approx(expected.attrs["n_bins"])
         assert own["weights"] == sum(p.numel() for p in run.model.parameters())
         assert own["seconds"] == run.provenance["seconds"] and 0.05 < own["peak_gib"] < 16
-    assert found["n_blocks"] == len(splits.test) and block_bins(width) > 40  # 42 bins a range, one block each
+    assert block_bins(width) > 42  # the bins of each test range that are scored, which so is one block
+    assert found["n_blocks"].values.tolist() == [len(splits.test)] == [10]
 
 
 def test_a_second_run_does_nothing_and_asks_nobody(plan, client, fits):
@@ -148,18 +149,18 @@ def test_an_animal_and_a_variant_are_two_lines_and_their_own_rows(plan, client, 
     xr.testing.assert_identical(same.drop_attrs(), first.drop_attrs())
 
 
-def test_blocks_beyond_those_of_an_animal_are_zero(plan, client, files, tmp_path):
-    longer = save_session(planted_session(4000, 2, (16, 20))[0], tmp_path / "long.nc")
-    plan |= {"animals": plan["animals"] | {"long": {"open": str(longer)}}, "variants": [BLIND], "seeds": [0]}
-    found = sweep(plan, scheduler=client)
-    assert found["n_blocks"].values.tolist() == [10, 10]
-    plan["protocol"] = "guarded"
-    del plan["animals"]["one"]
-    assert sweep(plan, scheduler=client)["n_blocks"].values.tolist() == [10]
+def test_blocks_beyond_those_of_an_animal_are_zero(plan, client, tmp_path):
+    # Ten test ranges each: of 42 scored bins, one block; of 324, above one and a half times 208, two.
+    longer = save_session(planted_session(11_000, 2, (16, 20))[0], tmp_path / "long.nc")
+    alone = plan | {"variants": [BLIND], "seeds": [0]}
+    both = alone | {"animals": alone["animals"] | {"long": {"open": str(longer)}}}
+    found = sweep(both, scheduler=client)
+    assert found["n_blocks"].values.tolist() == [10, 20]
     sums = found["block_sums"].isel(variant=0, seed=0)
-    assert (sums.isel(moment=0) > 0).all()
-    short = results_module.gathered(read_plan(plan), {})
-    assert short["block_sums"].sizes["block"] == 10
+    short = (found["unit_animal"] == "one").values
+    assert (sums[short, 10:] == 0).all() and (sums.isel(moment=0)[short, :10] > 0).all()
+    assert (sums.isel(moment=0)[~short] > 0).all()
+    np.testing.assert_array_equal(sums[short, :10], load_results(alone)["block_sums"].isel(variant=0, seed=0))
 
 
 def test_simulated_animals_are_made_by_the_worker_once_with_their_truth(plan, client, monkeypatch):
@@ -249,7 +250,7 @@ def test_a_worker_of_another_version_is_found_out(plan, client, monkeypatch):
     )
 
 
-def test_a_scheduler_that_does_not_answer(plan, monkeypatch, fits):
+def test_a_scheduler_that_does_not_answer(plan, monkeypatch, root):
     monkeypatch.setattr(sweeps, "TIMEOUT_S", 0.5)
     with pytest.raises(
         InputError, match=r"sweep: scheduler: expected one that answers within 0.5 s, found 'tcp:"
@@ -264,7 +265,7 @@ def test_a_scheduler_that_does_not_answer(plan, monkeypatch, fits):
         sweep(plan, scheduler="tcp://127.0.0.1:9", workers=2)
     with pytest.raises(InputError, match="sweep: workers: expected a whole number"):
         sweep(plan, workers=0)
-    assert fits == []
+    assert not (root / "runs").exists() and not (root / "failures").exists()
 
 
 def test_workers_of_several_threads_are_refused(plan, fits):
@@ -298,6 +299,23 @@ def test_of_a_cluster_nothing_is_needed_but_a_client(plan, cluster):
     assert cluster.status.name == "running"
 
 
+def test_memory_of_a_simulated_session_is_known_before_it_is_made():
+    animal = {"seed": 3, "minutes": 1.5, "n_units": 4, "frame_shape": [16, 20], "mixture": "simple"}
+    made = read_plan(
+        {
+            "name": "tiny",
+            "protocol": "guarded",
+            "warmup_bins": 6,
+            "seeds": [0],
+            "animals": {"one": {"simulate": animal}},
+            "variants": [BLIND],
+        }
+    ).animals[0][1]
+    session, _ = opened(made)
+    # What is cut off at both ends, where not all streams run, is a second or two of 90.
+    assert session["frames"].nbytes == pytest.approx(sweeps._frame_bytes(made), rel=0.05)
+
+
 def test_workers_are_as_many_as_cores_and_memory_allow(plan, monkeypatch):
     read = read_plan(plan)
     cores = len(os.sched_getaffinity(0))
@@ -312,6 +330,19 @@ def test_workers_are_as_many_as_cores_and_memory_allow(plan, monkeypatch):
     assert local_workers(read) == (1, 3 * 2**30)
     Memory.available = 2**20
     assert local_workers(read)[0] == 1
+
+
+def test_large_sessions_leave_room_for_fewer_workers(plan, monkeypatch):
+    class Memory:
+        available = 10 * 2**30
+
+    monkeypatch.setattr(sweeps.psutil, "virtual_memory", lambda: Memory)
+    monkeypatch.setattr(sweeps.os, "sched_getaffinity", lambda _: range(64), raising=False)
+    assert local_workers(read_plan(plan)) == (4, 10 * 2**30 // 4)  # 2 GiB each, and a little
+    large = {"seed": 0, "minutes": 60, "n_units": 4, "frame_shape": [60, 80]}
+    with_large = plan | {"animals": plan["animals"] | {"large": {"simulate": large}}}
+    # 75,000 bins of 4,800 bytes are 0.34 GiB, six times that and 2 GiB are 4.0 GiB.
+    assert local_workers(read_plan(with_large)) == (2, 5 * 2**30)
 
 
 # What follows runs a scheduler and workers as processes of their own.
@@ -499,7 +530,7 @@ def test_a_script_that_every_worker_would_run_again_says_what_it_lacks(plan, roo
 def test_the_command_line_prints_what_became_of_the_rows(plan, client, tmp_path, capsys):
     plan["variants"].append({"wild": {"base": "own", "fit": {"learning_rate": 1e30}}})
     (tmp_path / "plan.yml").write_text(yaml.safe_dump(plan, sort_keys=False))
-    assert main([str(tmp_path / "plan.yml"), "--show"]) == 1
+    assert main([str(tmp_path / "plan.yml"), "--show"]) == 0  # nothing has failed yet
     assert re.search(r"^quick\s+0\s+0\s+2$", capsys.readouterr().out, re.M)
     sweep(plan, scheduler=client)
     assert main([str(tmp_path / "plan.yml"), "--show"]) == 1
@@ -507,4 +538,40 @@ def test_the_command_line_prints_what_became_of_the_rows(plan, client, tmp_path,
     assert re.search(r"^quick\s+2\s+0\s+0$", out, re.M) and re.search(r"^wild\s+0\s+2\s+0$", out, re.M)
     assert re.search(r"^one, wild, seed 1: fit: .* expected a finite number", out, re.M)
     assert main([str(tmp_path / "none.yml")]) == 2
-    assert capsys.readouterr().err.endswith("none.yml: file: expected a plan in YAML, found no file.\n")
+    assert re.search(
+        r"none\.yml: file: expected a plan in YAML, or one called .*ladder_quick.*, found no file\.\n$",
+        capsys.readouterr().err,
+    )
+
+
+def test_the_command_line_ends_well_where_rows_are_done_and_others_are_not_run_yet(
+    plan, client, tmp_path, capsys
+):
+    sweep(plan | {"seeds": [0]}, scheduler=client)
+    (tmp_path / "plan.yml").write_text(yaml.safe_dump(plan, sort_keys=False))
+    assert main([str(tmp_path / "plan.yml"), "--show"]) == 0
+    assert re.search(r"^quick\s+1\s+0\s+1$", capsys.readouterr().out, re.M)
+
+
+def test_a_run_that_leaves_rows_undone_does_not_end_well(plan, monkeypatch, tmp_path):
+    (tmp_path / "plan.yml").write_text(yaml.safe_dump(plan, sort_keys=False))
+    monkeypatch.setattr(sys.modules["v1lib.sweep.__main__"], "sweep", lambda given, **_: load_results(given))
+    assert main([str(tmp_path / "plan.yml")]) == 1
+
+
+def test_the_command_line_takes_the_plans_of_the_library_by_name(capsys, monkeypatch):
+    assert main(["--plans"]) == 0
+    listed = capsys.readouterr().out
+    assert re.findall(r"^(\w+): \w", listed, re.M) == list(PLANS) and "ladder_quick" in PLANS
+    assert "on one simulated mouse, one fit" in " ".join(listed.split())
+    assert main(["ladder_quick", "--show"]) == 0
+    (plan,) = [read_plan(path) for name, path in PLANS.items() if name == "ladder_quick"]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:-24].strip() for line in lines[1:]] == sorted(name for name, _ in plan.variants)
+    with pytest.raises(SystemExit, match="2"):
+        main([])
+    assert "a name that --plans lists" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert "--plans" in said and all(name in said for name in PLANS)

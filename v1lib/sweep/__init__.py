@@ -28,6 +28,7 @@ The environment variable ``V1LIB_CACHE`` of the caller, or its default, names th
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import signal
@@ -43,6 +44,7 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
+from v1lib.align import align
 from v1lib.animals import Animal, outline, simulate
 from v1lib.cache import cache_root
 from v1lib.errors import InputError, check_whole
@@ -56,6 +58,8 @@ __all__ = ["load_results", "sweep"]
 TIMEOUT_S = 20.0
 #: What a worker of this machine is given: so much, and so many times the frames of the largest session.
 _BASE_GIB, _FRAME_COPIES = 2.0, 6
+#: Of the sessions of simulated animals, which are aligned with the default, s.
+_BIN_WIDTH_S: float = inspect.signature(align).parameters["bin_width_s"].default
 #: Torch's generator and the C library's settings belong to the process, so one fit is made at a time in it.
 _ONE_FIT = threading.Lock()
 
@@ -81,7 +85,8 @@ def sweep(
     -------
     xarray.Dataset
         See :func:`load_results`. A row that failed has NaN, and its reason in one sentence; it is tried again
-        when the plan is run again.
+        when the plan is run again. A fit that always diverges costs its time at every run: change its variant
+        or take it out of the plan.
 
     Raises
     ------
@@ -201,7 +206,7 @@ def _frame_bytes(animal: Animal) -> int:
         files = path.rglob("*") if path.is_dir() else [path]
         return sum(file.stat().st_size for file in files if file.is_file())
     shape = outline(animal).session["frames"].shape
-    return int(dict(animal.simulated)["minutes"] * 60 / 0.048) * shape[1] * shape[2]
+    return int(dict(animal.simulated)["minutes"] * 60 / _BIN_WIDTH_S) * shape[1] * shape[2]
 
 
 def _fit_all(client: Any, rows: list[Row]) -> dict[Row, str]:
