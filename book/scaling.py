@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections import defaultdict
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,9 @@ def _of_plan(plan: str) -> dict[str, str]:
     train = {_label(name): one["train_s"] for name, one in raw["variants"].items()}
     work = bounds["workers"]
     planned, first = (simulate(costs, 100, longest_first=order).seconds for order in (False, True))
+    bins = {name: session["bins"] for name, session in raw["sessions"].items()}
+    ordered = sorted(fits, key=lambda name: -bins[name.partition(", ")[0]])
+    by_length = replace(costs, families={name: fits[name] for name in ordered})
     return {
         "fits": f"{len(fits):,}",
         "rows": str(len(raw["variants"])),
@@ -140,6 +144,7 @@ def _of_plan(plan: str) -> dict[str, str]:
         "knee": str(math.ceil(work / bounds["longest fit"])),
         "at 100": in_time(planned),
         "at 100, longest first": in_time(first),
+        "at 100, longest recordings first": in_time(simulate(by_length, 100, longest_first=False).seconds),
         "read": f"{max(one.read_bytes for one in fits.values()) / 1e9:.1f} GB",
         "reading": in_time(bounds["reading"]),
         "scheduler": in_time(bounds["scheduler"]),
