@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib.colors import to_hex
 
 from benchmarks.interval_coverage import KINDS, simulated_results
@@ -56,6 +57,40 @@ def test_the_ladder_shows_each_unit_each_animal_and_the_mean_in_its_row(results)
     # The first variant stands at the top, and what has no score says so.
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
     assert [text.get_text().strip() for text in ax.texts if text.get_position()[1] == 3] == ["not defined"]
+
+
+def test_groups_show_their_own_units_means_and_oracle_on_one_axis(results):
+    kinds = {"a": "vision", "b": "behavior", "c": "joint", "d": "paper"}
+    first = np.arange(results.sizes["unit"]) % 4 == 0
+    chosen = {"few": first, "many": ~first, "again": first}
+    groups = {
+        name: (results.isel(unit=one), summarize(results.isel(unit=one))) for name, one in chosen.items()
+    }
+    axes = plots.plot_groups(groups, kinds).axes
+    assert [ax.get_visible() for ax in axes] == [True, True, True, False]
+    for ax, (name, (own, table)) in zip(axes, groups.items(), strict=False):
+        assert ax.get_title(loc="left") == f"{name} (n = {own.sizes['unit']})"
+        (points,) = of_marker(ax, "o", "behavior")
+        np.testing.assert_allclose(points, own["r"].mean("seed").sel(variant="b"))
+        means = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "D"]
+        np.testing.assert_allclose(means, table["mean"])
+        dashed = [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--"]
+        np.testing.assert_allclose(dashed, [own["oracle_r"].mean()])
+    assert axes[0].get_xlim() == axes[1].get_xlim()
+    assert [tick.get_text() for tick in axes[0].get_yticklabels()] == list(kinds)
+
+
+def test_differences_of_groups_show_each_unit_and_the_mean_in_the_groups_row(results):
+    apart = (results["r"].sel(variant="b") - results["r"].sel(variant="a")).mean("seed").values
+    values = {"first": apart[:10], "second": apart[10:]}
+    parts = (results.isel(unit=slice(10)), results.isel(unit=slice(10, None)))
+    both = xr.concat([differences(own, pairs=[("b", "a")]) for own in parts], "comparison")
+    ax = plots.plot_group_differences(values, both).axes[0]
+    for row, (points, one) in enumerate(zip(of_marker(ax, "o", "unit"), values.values(), strict=True)):
+        np.testing.assert_allclose(points, one)
+        (diamond,) = [line for line in ax.lines if line.get_marker() == "D" and line.get_ydata()[0] == row]
+        np.testing.assert_allclose(diamond.get_xdata(), [both["mean"].values[row]])
+    assert [text.get_text() for text in ax.texts] == ["first (n = 10)", f"second (n = {apart.size - 10})"]
 
 
 def test_the_forest_fills_only_verdicts_and_points_where_they_do(results):

@@ -1,6 +1,14 @@
 """The book's figures, in one style, by the parts of the book."""
 
-from v1lib.plots.ablations import plot_forest, plot_ladder, plot_lengths, plot_losses, plot_single_fits
+from v1lib.plots.ablations import (
+    plot_forest,
+    plot_group_differences,
+    plot_groups,
+    plot_ladder,
+    plot_lengths,
+    plot_losses,
+    plot_single_fits,
+)
 from v1lib.plots.evaluation import (
     plot_ceilings,
     plot_missed,
@@ -65,6 +73,8 @@ __all__ = [
     "plot_gaze",
     "plot_gaze_correction",
     "plot_grating",
+    "plot_group_differences",
+    "plot_groups",
     "plot_head_tilt",
     "plot_histories",
     "plot_ladder",

@@ -1,5 +1,5 @@
-"""Figures of a sweep: the ladder of models, single fits, which differences are real and in which units, and
-what a longer memory adds."""
+"""Figures of a sweep: the ladder of models, also by groups of units, single fits, which differences are real
+and in which units, and what a longer memory adds."""
 
 from __future__ import annotations
 
@@ -51,8 +51,7 @@ def plot_ladder(
     ax.axvline(0, color=COLORS["chance"], lw=1, ls=":")
     _above(ax, 0.0, "chance")
     if score == "r" and "oracle_r" in results:
-        of_animal = results["oracle_r"].groupby(results["unit_animal"]).mean()
-        oracle = float(of_animal.mean())
+        oracle = _oracle(results)
         ax.axvline(oracle, color=COLORS["planted"], lw=1, ls="--")
         _above(ax, oracle, "oracle")
     ax.set_xlabel(label)
@@ -157,6 +156,75 @@ def plot_losses(
         ax.set_title(comparison, loc="left", fontsize="small")
         ax.spines["left"].set_visible(False)
     axes[-1, 0].set_xlabel(label)
+    fig.tight_layout()
+    return fig
+
+
+def plot_groups(
+    groups: Mapping[str, tuple[xr.Dataset, xr.Dataset]], kinds: Mapping[str, str], *, label: str = "raw r"
+) -> Figure:
+    """Score of each variant, one panel a group of units: points are units, diamonds means with intervals.
+
+    Parameters
+    ----------
+    groups : mapping
+        By the group's name: results and summary of its units alone, both as in :func:`plot_ladder`. A dashed
+        line is the oracle's mean over these units.
+    kinds : mapping
+        Entry of :data:`~v1lib.plots.style.COLORS` by variant.
+    label : str
+        Of the axes.
+    """
+    names = [str(name) for name in next(iter(groups.values()))[1]["variant"].values]
+    n_rows = -(-len(groups) // 2)
+    size = (WIDTH_IN, 0.6 + n_rows * (0.4 + 0.17 * len(names)))
+    fig, axes = plt.subplots(n_rows, 2, figsize=size, sharex=True, sharey=True, squeeze=False)
+    rng = np.random.default_rng(0)
+    for ax, (group, (results, summary)) in zip(axes.flat, groups.items(), strict=False):
+        by_unit = results[summary.attrs["score"]].mean("seed").transpose("variant", "unit")
+        for row, name in enumerate(names):
+            values = by_unit.sel(variant=name).values
+            aside = row + rng.uniform(-0.25, 0.25, values.size)
+            ax.plot(values, aside, "o", ms=2.5, color=COLORS[kinds[name]], alpha=0.6, mec="none")
+            ax.hlines(row, *summary["interval"].sel(variant=name).values, color=COLORS["mean"], lw=1.8)
+            mean = float(summary["mean"].sel(variant=name))
+            ax.plot(mean, row, "D", ms=4.5, color=COLORS["mean"], mec="white", mew=0.8, zorder=2.6)
+        ax.axvline(0, color=COLORS["chance"], lw=1, ls=":")
+        if summary.attrs["score"] == "r" and "oracle_r" in results:
+            ax.axvline(_oracle(results), color=COLORS["planted"], lw=1, ls="--")
+        ax.set_title(f"{group} (n = {results.sizes['unit']})", loc="left", fontsize="small")
+        ax.tick_params(axis="y", length=0, labelsize="small")
+    for ax in axes.flat[len(groups) :]:
+        ax.set_visible(False)
+    axes[0, 0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
+    for ax in axes[-1]:
+        ax.set_xlabel(label)
+    fig.tight_layout(h_pad=0.4)
+    return fig
+
+
+def plot_group_differences(
+    values: Mapping[str, np.ndarray], found: xr.Dataset, *, label: str = "difference of raw r"
+) -> Figure:
+    """A difference of two variants in groups of units, one row each: points are units, diamonds means.
+
+    Parameters
+    ----------
+    values : mapping of (unit,) arrays
+        By the group's name.
+    found : xarray.Dataset, dims comparison and bound
+        ``mean`` and ``interval`` of each group in the same order, as of :func:`v1lib.tables.differences`.
+    label : str
+        Of the axis.
+    """
+    fig, ax = _rows([f"{name} (n = {one.size})" for name, one in values.items()])
+    rng = np.random.default_rng(0)
+    ax.axvline(0, color=COLORS["ceiling"], lw=1)
+    for row, one in enumerate(values.values()):
+        aside = row + rng.uniform(-0.16, 0.16, one.size)
+        ax.plot(one, aside, "o", ms=3.5, color=COLORS["unit"], alpha=0.7, mec="none")
+    _means(ax, found, ["D"] * len(values), [True] * len(values))
+    ax.set_xlabel(label)
     fig.tight_layout()
     return fig
 
@@ -281,6 +349,11 @@ def _rows(names: list[str]) -> tuple[Figure, Axes]:
     for row, name in enumerate(names):
         ax.text(0.0, row - 0.28, name, transform=ax.get_yaxis_transform(), va="center", fontsize="small")
     return fig, ax
+
+
+def _oracle(results: xr.Dataset) -> float:
+    """Mean raw r of the true rate, each animal counting the same."""
+    return float(results["oracle_r"].groupby(results["unit_animal"]).mean().mean())
 
 
 def _animals(ax: Axes, table: xr.Dataset, *, lines: bool = True) -> None:
