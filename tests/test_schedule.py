@@ -3,15 +3,20 @@
 import dataclasses
 import json
 import re
+import sys
+import time
 
 import pytest
 import yaml
 
+from benchmarks import costs
 from benchmarks.schedule import Costs, Family, lower_bounds, read_costs, simulate
 from book import scaling
 from book.progress import ROOT
 from v1lib.errors import InputError
 from v1lib.plan import PLANS
+from v1lib.session import validate_session
+from v1lib.splits import split
 from v1lib.variants import TABLES, VARIANTS, fit_config
 
 FAMILIES = {
@@ -170,6 +175,41 @@ def test_the_longest_fits_begin_first():
     assert simulate(costs, 2).seconds == pytest.approx(10.0)
     # In their own order two workers do ten short ones in 5 s, and one of them the long one after that.
     assert simulate(costs, 2, longest_first=False).seconds == pytest.approx(15.0)
+
+
+# How costs are measured.
+
+
+def test_processor_seconds_of_a_variant_add_up(monkeypatch):
+    session = costs.noise(12_000, 3, (16, 20), False)
+    assert len(split(session, "paper").train) == 10
+    monkeypatch.setattr(costs, "stand_in", lambda plan: session)
+    begun = time.process_time()
+    found = costs.measure_variant("tables_simulated", "behaviour GLM")
+    whole = time.process_time() - begun
+    assert found["epochs"] == fit_config(VARIANTS["behaviour GLM"], 0).epochs
+    n_batches, n_epochs, n_predicted = costs.TIMED["tables_simulated"]
+    # Two chunks of 64 targets a batch; of several epochs each time is the shortest.
+    timed = n_epochs * (n_batches * 128 * found["train_s"] + n_predicted * found["predict_s"])
+    assert 0 < timed + found["setup_s"] <= whole
+    assert min(found["train_s"], found["predict_s"], found["setup_s"]) > 0 and found["memory_gib"] > 0.05
+    assert sys.modules["v1lib.fit"].time is time
+
+
+def test_noise_in_files_is_divided_as_the_archive_is():
+    session = costs.noise(1003, 3, (4, 5), True)
+    validate_session(session)
+    parts = split(session, "paper")
+    assert len(parts.train) == len(parts.test) == 10
+    assert sum(len(parts.bins(part)) for part in ("train", "validation", "test")) == 1003
+    assert len(parts.bins("test")) == pytest.approx(0.3 * 1003, abs=10)  # half a bin a segment, rounded
+
+
+def test_of_two_measurements_the_best_of_each_stays():
+    old = {"overhead_s": 2.0, "one": {"train_s": 1.0, "memory_gib": 3.0}, "bandwidth_bytes_s": 5.0}
+    new = {"overhead_s": 1.0, "one": {"train_s": 2.0, "memory_gib": 4.0}, "bandwidth_bytes_s": 4.0, "b": 7}
+    expected = {"overhead_s": 1.0, "one": {"train_s": 1.0, "memory_gib": 4.0}, "bandwidth_bytes_s": 5.0}
+    assert costs.best(old, new) == expected | {"b": 7} and costs.best({}, new) == new
 
 
 # What the page on scaling says without a number, of the costs that the repository keeps.
