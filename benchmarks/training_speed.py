@@ -34,7 +34,7 @@ import xarray as xr
 from torch.utils.data import DataLoader, Dataset
 
 from v1lib.features import behavior_table
-from v1lib.fit import FIELD_FIT, PAPER_FIT, FitConfig, fit, predict
+from v1lib.fit import FIELD_FIT, FitConfig, fit, predict
 from v1lib.models import encoding_model, field_model
 from v1lib.models.encoding import EncodingModel, warp
 from v1lib.splits import Splits
@@ -143,7 +143,7 @@ def hour(seq_len: int) -> dict[str, float]:
         run = fit(field_model(session), session, splits, replace(FIELD_FIT, epochs=1))
     else:
         model = encoding_model(session, seq_len=seq_len, center=(30.0, 40.0))
-        run = fit(model, session, splits, replace(PAPER_FIT, epochs=1, scaling="training"))
+        run = fit(model, session, splits, replace(FitConfig(), epochs=1, predict_offset=1, clip_norm=None))
     predict(run, session)
     return {}
 

@@ -27,6 +27,8 @@ COSTS = ROOT / "book" / "costs.json"
 FIGURE = "scaling.svg"
 #: The plans that are compared: their short names, and how their tables call them.
 PLANS = {"paper": "tables_paper", "simulated": "tables_simulated"}
+#: A row of the plans that the paper does not print.
+UNPRINTED = "Sensorium alone, no shifter"
 #: Seconds that a job of the example for Slurm in v1lib.sweep may last.
 JOB_S = 12 * 3600
 TITLES = {"paper": "the paper's tables", "simulated": "the tables on simulated mice"}
@@ -127,6 +129,7 @@ def _of_plan(plan: str) -> dict[str, str]:
     train = {_label(name): one["train_s"] for name, one in raw["variants"].items()}
     work = bounds["workers"]
     planned, first = (simulate(costs, 100, longest_first=order).seconds for order in (False, True))
+    knee = math.ceil(work / bounds["longest fit"])
     bins = {name: session["bins"] for name, session in raw["sessions"].items()}
     ordered = sorted(fits, key=lambda name: -bins[name.partition(", ")[0]])
     by_length = replace(costs, families={name: fits[name] for name in ordered})
@@ -141,7 +144,9 @@ def _of_plan(plan: str) -> dict[str, str]:
         "jobs": str(math.ceil(fits[longest].seconds / JOB_S)),
         "memory": f"{fits[most].memory_gib:.1f} GiB",
         "memory row": _row(most),
-        "knee": str(math.ceil(work / bounds["longest fit"])),
+        "knee": str(knee),
+        "at knee": in_time(simulate(costs, knee, longest_first=False).seconds),
+        "unprinted share": f"{shares[UNPRINTED]:.0%}",
         "at 100": in_time(planned),
         "at 100, longest first": in_time(first),
         "at 100, longest recordings first": in_time(simulate(by_length, 100, longest_first=False).seconds),

@@ -5,7 +5,7 @@ import pytest
 from planted import planted_session
 
 import v1lib
-from v1lib.controls import shift_behavior, shuffle_vision, true_retinal_image
+from v1lib.controls import shift_behavior, shuffle_vision, true_retinal_image, turned
 from v1lib.errors import InputError
 from v1lib.features import behavior_table
 from v1lib.fingerprint import bins_and_units
@@ -96,7 +96,24 @@ def test_the_true_retinal_image_is_turned_as_the_truth_says(pristine):
     frames = session["frames"].values[:, middle].astype(float)
     errors = {step: np.abs(moved - frames[:, :, 6 - step : 14 - step]).mean() for step in (-1, 0, 1)}
     assert min(errors, key=errors.get) == 1 and errors[1] < 0.3 * errors[0], errors
+
+    # One that looks up by a pixel has in each row what the frame has one row above.
+    up = true_retinal_image(session, straight.assign(phi=straight["phi"] + one_px), splits)["frames"].values
+    own = session["frames"].values.astype(float)
+    errors = {
+        step: np.abs(up[:, 5:11, 4:16] - own[:, 5 - step : 11 - step, 4:16]).mean() for step in (-1, 0, 1)
+    }
+    assert min(errors, key=errors.get) == 1, errors
     with pytest.raises(InputError, match="truth: time: expected the session's bins"):
         true_retinal_image(session, truth.isel(time=slice(1, None)), splits)
     with pytest.raises(InputError, match="none called theta or phi or torsion"):
         true_retinal_image(session, truth[["rate"]], splits)
+
+
+def test_an_eye_that_rolls_to_the_right_sees_what_is_right_of_it_higher():
+    frame = np.zeros((1, 20, 20), np.uint8)
+    frame[0, 9:11, 14] = 255
+    seen = turned(frame, np.array([[0.0, 0.0, 30.0]]), 10.0, 0.0)[0]
+    assert np.average(np.arange(20), weights=seen.sum(axis=1)) < 8.5  # the middle is at 9.5
+    beside = turned(frame, np.array([[170.0, 0.0, 0.0]]), 10.0, 77.0)[0]
+    np.testing.assert_allclose(beside, 77.0, rtol=1e-5)  # grey where the camera saw nothing

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.stats import ttest_rel
+from scipy.stats import false_discovery_control, ttest_rel
 
 from benchmarks.interval_coverage import KINDS, SPREAD, as_results, simulated_results
 from v1lib import bootstrap, hierarchy, published
@@ -321,6 +321,11 @@ def test_units_that_lose_nothing_are_seldom_called_losers_and_those_that_do_are_
     assert false <= 4 and found >= 0.5 * n * 16
 
 
+def labelled(of_fit):
+    """With the labels of its units, as the scores of a run have them."""
+    return of_fit.assign_coords(unit=[str(unit) for unit in range(of_fit.sizes["unit"])])
+
+
 def test_a_variant_is_added_with_what_was_scored_and_nothing_else(results):
     seeds, animals = results["seed"].values.tolist(), results["animal"].values.tolist()
     made = {}
@@ -339,6 +344,13 @@ def test_a_variant_is_added_with_what_was_scored_and_nothing_else(results):
     assert differences(with_variant(results, "part", made), pairs=[("part", "a")])[
         "fits_left_out"
     ].values.tolist() == [[0, 1, 0]]
+    last = made[animals[2], seeds[0]]
+    for units in (slice(None, None, -1), [0]):
+        with pytest.raises(InputError, match=r"with_variant: units of .*: expected 16 units of the results"):
+            with_variant(results, "new", {(animals[2], seeds[0]): labelled(last).isel(unit=units)})
+    failed = results.assign(reason=(("variant", "seed", "animal"), np.full((3, 3, 3), "failed", object)))
+    reasons = with_variant(failed, "one", {(animals[2], seeds[1]): last})["reason"].sel(variant="one")
+    assert (reasons == "").sum() == 1 and reasons.values[1, 2] == "" and not (reasons == "failed").any()
     with pytest.raises(InputError, match="name: expected a new one, found 'c'"):
         with_variant(results, "c", made)
     with pytest.raises(InputError, match="made: expected animals and seeds of the results"):
@@ -426,6 +438,24 @@ def test_published_differences_are_tested_as_pairs_over_the_three_mice():
             np.testing.assert_allclose(one["p"], expected.pvalue)
             np.testing.assert_allclose(one["interval"], expected.confidence_interval(0.95))
             np.testing.assert_allclose(one["animal_mean"], first - second)
+            np.testing.assert_allclose(one["mean"], (first - second).mean())
+            np.testing.assert_allclose(one["sd_animals"], (first - second).std(ddof=1))
+            assert one["n_animals"] == 3
         assert found.attrs["n_comparisons"] == len(published.COMPARED[number])
+        wide = published_differences(number, level=0.5, correction="benjamini-hochberg")
+        np.testing.assert_allclose(wide["p_corrected"], false_discovery_control(wide["p"].values))
+        assert (wide["interval"].diff("bound") < found["interval"].diff("bound")).all()
+        real = wide["verdict"].values != "undecided"
+        np.testing.assert_array_equal(wide["verdict"].values[real] == "higher", wide["mean"].values[real] > 0)
+    for level in (0, True, float("nan"), None):
+        with pytest.raises(InputError, match="published_differences: level"):
+            published_differences(1, level=level)
     with pytest.raises(InputError, match="number: expected 1, 2 or 3"):
         published_differences(0)
+
+
+def test_what_is_compared_in_print():
+    assert published.COMPARED[2] == (("orig_prod", "S"), ("all_prod", "orig_prod"))
+    others = [second for first, second in published.COMPARED[1] if first == "CNN"]
+    assert others == ["CNN, no shifter", "autoencoder", "ResNet-18", "EfficientNet-B0", "Sensorium"]
+    assert published.COMPARED[3][0] == ("2 bins", "1 bin") and len(published.COMPARED[3]) == 7

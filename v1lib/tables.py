@@ -273,7 +273,7 @@ def with_variant(results: xr.Dataset, name: str, made: Mapping[tuple[str, int], 
     Raises
     ------
     InputError
-        If the name is taken, or an animal or seed is not in the results.
+        If the name is taken, an animal or seed is not in the results, or a run has other units.
     """
     if name in results["variant"].values:
         raise InputError("with_variant", "name", "a new one", repr(name))
@@ -281,11 +281,21 @@ def with_variant(results: xr.Dataset, name: str, made: Mapping[tuple[str, int], 
     for variable in added.data_vars.values():
         if "variant" in variable.dims and variable.dtype.kind == "f":
             variable.values[:] = np.nan
+    if "reason" in added:
+        added["reason"].values[:] = "not in the plan"
     seeds = results["seed"].values.tolist()
     for (animal, seed), found in made.items():
         if animal not in results["animal"].values or seed not in seeds:
             raise InputError("with_variant", "made", "animals and seeds of the results", f"{(animal, seed)}")
         here = np.flatnonzero(results["unit_animal"].values == animal)
+        labels = [str(label) for label in results["unit_label"].values[here]]
+        units = [str(unit) for unit in found["unit"].values]
+        if units != labels:
+            expected = f"{len(labels)} units of the results in their order"
+            raise InputError("with_variant", f"units of {(animal, seed)}", expected, f"{units!r:.80}")
+        if "reason" in added:
+            at = results["animal"].values.tolist().index(animal)
+            added["reason"].transpose("variant", "seed", "animal").values[0, seeds.index(seed), at] = ""
         for score, value in found.data_vars.items():
             if score == "block_sums":
                 sums = added[score].transpose("variant", "seed", "unit", "block", "moment").values
@@ -381,6 +391,7 @@ def published_differences(number: int, *, correction: Correction = "holm", level
     if number not in published.COMPARED:
         raise InputError("published_differences", "number", "1, 2 or 3", repr(number))
     _check_correction("published_differences", correction)
+    check_real("published_differences", "level", level, 0.001, 0.5)
     compared = list(published.COMPARED[number])
     printed = published.PRINTED[number]
     apart = np.array([np.subtract(printed[first], printed[second]) for first, second in compared])
