@@ -117,3 +117,6 @@ def test_an_eye_that_rolls_to_the_right_sees_what_is_right_of_it_higher():
     assert np.average(np.arange(20), weights=seen.sum(axis=1)) < 8.5  # the middle is at 9.5
     beside = turned(frame, np.array([[170.0, 0.0, 0.0]]), 10.0, 77.0)[0]
     np.testing.assert_allclose(beside, 77.0, rtol=1e-5)  # grey where the camera saw nothing
+    for angles in (np.zeros((1, 2)), np.zeros((2, 3)), np.full((1, 3), np.nan)):
+        with pytest.raises(InputError, match="turned: angles: expected finite theta, phi and torsion"):
+            turned(frame, angles, 10.0, 0.0)

@@ -180,7 +180,10 @@ def test_defaults_of_a_simulation_are_filled_in():
         ),
         ({"animals": {"one": {"simulate": SIMULATED | {"mixture": {"x": 1}}}}}, "mixture formula 'x'"),
         ({"animals": {"one": {"open": 3}}}, "animal 'one': expected a path to open, found 3"),
-        ({"animals": {"one": {"open": "no such file"}}}, "plan: animal 'one': file: .* found nothing there"),
+        (
+            {"animals": {"one": {"open": "no such file"}}},
+            "plan: animal 'one': file: .* found nothing at .*no such file",
+        ),
         (
             {"animals": {"one": {"simulate": SIMULATED}, "two": {"simulate": dict(SIMULATED)}}},
             "plan: animals: expected each once, found 'two', which is the same as 'one'",
@@ -307,6 +310,23 @@ def test_an_environment_variable_in_a_path_is_read_and_must_be_set(file, monkeyp
     given = changed(animals={"mine": {"open": f"$THE_FOLDER/{file.name}"}})
     monkeypatch.setenv("THE_FOLDER", str(file.parent))
     assert read_plan(given).animals[0][1].path == str(file)
-    monkeypatch.delenv("THE_FOLDER")
-    with pytest.raises(InputError, match=r"'mine'.*environment variables are set.*THE_FOLDER"):
+    for unset in (lambda: monkeypatch.setenv("THE_FOLDER", ""), lambda: monkeypatch.delenv("THE_FOLDER")):
+        unset()
+        with pytest.raises(InputError, match=r"'mine'.*environment variables are set.*THE_FOLDER"):
+            read_plan(given)
+    monkeypatch.setenv("THE_FOLDER", "/nowhere")
+    with pytest.raises(InputError, match=rf"'mine'.*nothing at /nowhere/{file.name}"):
         read_plan(given)
+
+
+@pytest.mark.parametrize("plan", [None, 3, True, ["ladder_quick"], "n" * 5000])
+def test_what_is_no_plan_at_all_is_refused_in_a_sentence(plan):
+    with pytest.raises(InputError, match="expected a"):
+        read_plan(plan)
+
+
+def test_yaml_that_python_cannot_hold_is_refused_in_a_sentence(tmp_path):
+    for text in ("name: 2020-13-45", "[" * 3000):
+        (tmp_path / "plan.yml").write_text(text)
+        with pytest.raises(InputError, match=r"plan\.yml: file: expected YAML"):
+            read_plan(tmp_path / "plan.yml")

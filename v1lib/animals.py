@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -88,10 +89,11 @@ def read_animal(entry: Any, where: str, name: str, folder: Path) -> Animal:
 
 def _with_variables(path: str, where: str, variable: str) -> str:
     """The path with environment variables such as ``$V1LIB_DATA`` in place."""
-    full = os.path.expandvars(path)
-    if "$" in full:
-        raise InputError(where, variable, "a path whose environment variables are set", repr(path))
-    return full
+    for name in re.findall(r"\$\{?(\w+)", path):
+        if not os.environ.get(name):
+            found = f"{path!r} without {name}"
+            raise InputError(where, variable, "a path whose environment variables are set", found)
+    return os.path.expanduser(os.path.expandvars(path))
 
 
 def _simulated(given: dict[str, Any], where: str, variable: str) -> Items:
@@ -128,7 +130,7 @@ def _checksum(path: str) -> str:
     """sha256 of a file, or of all files of a folder with their names."""
     place = Path(path)
     if not place.exists():
-        raise InputError(place, "file", "a recording", "nothing there")
+        raise InputError(place, "file", "a recording", f"nothing at {place}")
     files = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
     stamps = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
     return _checksum_of(path, stamps)

@@ -154,7 +154,15 @@ def turned(frames: np.ndarray, angles: np.ndarray, focal_px: float, grey: float)
     Returns
     -------
     numpy.ndarray, shape (n, y, x), float32
+
+    Raises
+    ------
+    InputError
+        If there are not three finite angles a frame.
     """
+    if frames.ndim != 3 or angles.shape != (len(frames), 3) or not np.isfinite(angles).all():
+        found = f"{angles.shape} for frames of {frames.shape}, or NaN"
+        raise InputError("turned", "angles", "finite theta, phi and torsion of each frame", found)
     eye = GazeRotation(3, frames.shape[1:], pool=1)
     seen = np.empty(frames.shape, np.float32)
     with torch.no_grad():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -115,6 +116,9 @@ def read_plan(plan: str | Path | Mapping | Plan) -> Plan:
         return plan
     if isinstance(plan, Mapping):
         return _checked(plan, "plan", Path.cwd())
+    if not isinstance(plan, str | Path):
+        expected = f"a file, a mapping, or one called {' or '.join(PLANS)}"
+        raise InputError("read_plan", "plan", expected, f"{plan!r:.80}")
     path = PLANS.get(str(plan), Path(plan))
     return _checked(_read_yaml(path), str(path), path.parent)
 
@@ -135,11 +139,11 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 
 def _read_yaml(path: Path) -> Any:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(path, "file", f"a plan in YAML, or one called {' or '.join(PLANS)}", "no file")
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(path, "file", "YAML with each key once", f"something else ({reason})") from error
 
