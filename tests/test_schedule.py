@@ -14,6 +14,7 @@ from benchmarks.schedule import Costs, Family, lower_bounds, read_costs, simulat
 from book import scaling
 from book.progress import ROOT
 from v1lib.errors import InputError
+from v1lib.plan import read_plan
 from v1lib.plan import PLANS
 from v1lib.session import validate_session
 from v1lib.splits import split
@@ -123,7 +124,8 @@ def test_costs_of_each_fit_of_a_plan_come_from_those_of_its_session_and_its_vari
     content["plans"]["ladder_standard"]["variants"]["network"] |= {"epochs": 20, "memory_gib": 3.0}
     path.write_text(json.dumps(content))
     costs = read_costs(path, "ladder_standard")
-    assert len(costs.families) == 90 and all(one.n_fits == 1 for one in costs.families.values())
+    n = len(read_plan("ladder_standard").variants)  # to three animals, with three seeds
+    assert len(costs.families) == 9 * n and all(one.n_fits == 1 for one in costs.families.values())
     assert (costs.n_before, costs.before_s, costs.overhead_s) == (3, 20.0, 0.02)
     # An epoch takes 500 * 0.01 + 100 * 0.002 = 5.2 s; all bins are predicted once more.
     expected = {
@@ -137,7 +139,7 @@ def test_costs_of_each_fit_of_a_plan_come_from_those_of_its_session_and_its_vari
     # In the order in which the plan hands them out.
     names = list(costs.families)
     assert names[:2] == ["usual, mean rate, seed 0", "usual, behaviour GLM, seed 0"]
-    assert names[10].endswith("mean rate, seed 1") and names[30].startswith("sparse")
+    assert names[n].endswith("mean rate, seed 1") and names[3 * n].startswith("sparse")
 
 
 def test_costs_that_are_missing_or_cannot_be_are_refused(tmp_path):
