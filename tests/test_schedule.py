@@ -14,8 +14,7 @@ from benchmarks.schedule import Costs, Family, lower_bounds, read_costs, simulat
 from book import scaling
 from book.progress import ROOT
 from v1lib.errors import InputError
-from v1lib.plan import read_plan
-from v1lib.plan import PLANS
+from v1lib.plan import PLANS, read_plan
 from v1lib.session import validate_session
 from v1lib.splits import split
 from v1lib.variants import TABLES, VARIANTS, fit_config
