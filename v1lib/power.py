@@ -23,7 +23,7 @@ from v1lib.hierarchy import (
     pooled,
     variance_of_mean,
 )
-from v1lib.samples import Sample, compared_pairs, samples_of
+from v1lib.samples import Sample, compared_pairs, comparison_labels, samples_of
 
 #: Variance components of a difference: of animals, of each level inside them, and of their interactions.
 COMPONENTS = ("animal", *("_".join(levels) for levels in level_sets((2, 2, 2))))
@@ -59,7 +59,7 @@ def variance_components(
     compared = compared_pairs("variance_components", results, reference, pairs)
     rows = [_components(samples_of(results, score, pair)) for pair in compared]
     found = {name: ("comparison", np.array([row[name] for row in rows])) for name in COMPONENTS}
-    return xr.Dataset(found, {"comparison": [" − ".join(pair) for pair in compared]}, {"score": score})
+    return xr.Dataset(found, {"comparison": comparison_labels(compared)}, {"score": score})
 
 
 def detectable_difference(

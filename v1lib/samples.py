@@ -41,6 +41,11 @@ def compared_pairs(
     return compared
 
 
+def comparison_labels(compared: Sequence[tuple[str, ...]]) -> list[str]:
+    """How a table calls each comparison, or each variant that stands alone."""
+    return [" − ".join(pair) for pair in compared]
+
+
 def samples_of(results: xr.Dataset, score: str, variants: tuple[str, ...]) -> list[Sample]:
     """Scores of a variant, or of the first of two less the second, in each animal of the results."""
     places = [int(np.flatnonzero(results["variant"].values == name)[0]) for name in variants]

@@ -23,7 +23,7 @@ from v1lib import published
 from v1lib.bootstrap import mean_of_finite
 from v1lib.errors import InputError, check_real, check_whole
 from v1lib.hierarchy import Animals, bootstrap_mean, mean_squares, t_interval
-from v1lib.samples import Sample, compared_pairs, samples_of
+from v1lib.samples import Sample, compared_pairs, comparison_labels, samples_of
 from v1lib.variants import TABLES
 
 Correction = Literal["holm", "benjamini-hochberg"]
@@ -173,7 +173,7 @@ def single_fits(
             "mean": ("comparison", mean),
             "turned": ("comparison", turned),
         },
-        {"comparison": _labels(compared), "seed": seeds, "other_seed": seeds} | _sides(compared),
+        {"comparison": comparison_labels(compared), "seed": seeds, "other_seed": seeds} | _sides(compared),
         {"score": score},
     )
 
@@ -252,7 +252,7 @@ def unit_differences(
             "p_corrected": (("comparison", "unit"), np.array([one[0] for one in judged])),
             "verdict": (("comparison", "unit"), np.array([one[1] for one in judged])),
         },
-        {"comparison": _labels(compared), "bound": ["low", "high"]} | _sides(compared) | labels,
+        {"comparison": comparison_labels(compared), "bound": ["low", "high"]} | _sides(compared) | labels,
         {"score": "r", "level": level, "correction": correction},
     )
 
@@ -407,7 +407,7 @@ def published_differences(number: int, *, correction: Correction = "holm", level
             "sd_animals": ("comparison", apart.std(axis=1, ddof=1)),
             "n_animals": ("comparison", np.full(len(compared), apart.shape[1])),
         },
-        {"comparison": _labels(compared), "animal": list(published.ANIMALS), "bound": ["low", "high"]},
+        {"comparison": comparison_labels(compared), "animal": list(published.ANIMALS), "bound": ["low", "high"]},
         {"score": "paper_r", "level": level, "table": number},
     )
     return _judged(found, compared, correction, level)
@@ -444,10 +444,6 @@ def _verdicts(
         corrected[there] = (holm if correction == "holm" else false_discovery_control)(p[there])
     real = np.nan_to_num(corrected, nan=1.0) <= level
     return corrected, np.where(real, np.where(mean > 0, "higher", "lower"), "undecided")
-
-
-def _labels(compared: Sequence[tuple[str, ...]]) -> list[str]:
-    return [" − ".join(pair) for pair in compared]
 
 
 def _sides(compared: Sequence[tuple[str, ...]]) -> dict[str, tuple[str, list[str]]]:
@@ -506,7 +502,7 @@ def _table(
     for name in by_animal[0][0]:
         dims = (dim, "animal", "bound") if name in bounds else (dim, "animal")
         found[name] = (dims, np.array([[one[name] for one in row] for row in by_animal]))
-    labels = _labels(rows)
+    labels = comparison_labels(rows)
     absent = [
         name
         for name, missing in {
