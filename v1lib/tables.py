@@ -407,7 +407,11 @@ def published_differences(number: int, *, correction: Correction = "holm", level
             "sd_animals": ("comparison", apart.std(axis=1, ddof=1)),
             "n_animals": ("comparison", np.full(len(compared), apart.shape[1])),
         },
-        {"comparison": comparison_labels(compared), "animal": list(published.ANIMALS), "bound": ["low", "high"]},
+        {
+            "comparison": comparison_labels(compared),
+            "animal": list(published.ANIMALS),
+            "bound": ["low", "high"],
+        },
         {"score": "paper_r", "level": level, "table": number},
     )
     return _judged(found, compared, correction, level)
