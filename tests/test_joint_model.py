@@ -44,11 +44,12 @@ def softplus(x):
     return np.logaddexp(0, x)
 
 
+@pytest.mark.parametrize("local", [False, True])
 @pytest.mark.parametrize("output", ["softplus", "identity"])
 @pytest.mark.parametrize("combine", COMBINATIONS)
-def test_rates_against_the_formula(combine, output):
+def test_rates_against_the_formula(combine, output, local):
     """NumPy's arithmetic, bin by bin and unit by unit."""
-    model = model_of(combine=combine, output=output).double()
+    model = model_of(combine=combine, output=output, local=local).double()
     frames, behavior = (given.double() for given in inputs(model, batch=1, time=6))
     with torch.no_grad():
         made = model(frames, behavior)[0].numpy()
@@ -59,15 +60,30 @@ def test_rates_against_the_formula(combine, output):
     frequency = np.hypot(x / 2, y / 2 * 8 / 6).ravel()
     frequency = frequency[(frequency > 0) & (frequency <= 10)]
     price = frequency / (1 + frequency / 2.0)  # fine ones say more and cost more
-    cosines = cosine_basis((6, 8), 10.0)[0].double().numpy() * price[:, None]
-    basis = 0.03 * np.concatenate([np.full((1, 48), 0.5 / np.sqrt(48)), cosines])
+    plain = cosine_basis((6, 8), 10.0)[0].double().numpy()
+    basis = 0.03 * np.concatenate([np.full((1, 48), 0.5 / np.sqrt(48)), plain * price[:, None]])
+    if local:
+        filters = np.empty((3, 4, 48))
+        for unit in range(3):
+            # Pixels of two by two camera pixels; half a frame is one, a step of a place a quarter of it.
+            aside = (x - 3.5) / 4 - 0.25 * w["linear.place"][unit, 0]
+            down = (y - 2.5) / 4 - 0.25 * w["linear.place"][unit, 1]
+            size = np.exp(w["linear.log_width"][unit])
+            window = np.exp(-(aside**2 + down**2) / (2 * (0.3 * size) ** 2)) / size
+            field = window.ravel() * (w["linear.coefficients"][unit] @ plain)
+            filters[unit] = w["linear.kernels"][unit][:, None] * field
+    else:
+        filters = w["linear.coefficients"] @ basis
+    np.testing.assert_allclose(
+        model.filters().detach().numpy().reshape(3, 4, 48), filters, rtol=1e-5, atol=1e-7
+    )
     columns = behavior[0].numpy()[:, :5]
     expected = np.empty((6, 3))
     for t in range(6):
         for unit in range(3):
             v = p = 0.0
             for lag in range(min(4, t + 1)):
-                v += (images[t - lag].ravel() * (w["coefficients"][unit, lag] @ basis)).sum()
+                v += (images[t - lag].ravel() * filters[unit, lag]).sum()
             for lag in range(min(2, t + 1)):
                 p += columns[t - lag] @ w["behavior_weights"][unit, lag]
             c, d = w["offset"][unit], w["floor"][unit] if "floor" in w else 0.0
@@ -81,9 +97,10 @@ def test_rates_against_the_formula(combine, output):
     np.testing.assert_allclose(made, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("local", [False, True])
 @pytest.mark.parametrize("combine", COMBINATIONS)
-def test_nothing_before_a_change_changes(combine):
-    model = model_of(combine=combine)
+def test_nothing_before_a_change_changes(combine, local):
+    model = model_of(combine=combine, local=local)
     for changed, reach in (("frames", 4), ("behavior", 2)):  # a filter reads four bins, behaviour two
         frames, behavior = inputs(model)
         before = model(frames, behavior)
@@ -95,10 +112,11 @@ def test_nothing_before_a_change_changes(combine):
         assert differs.tolist() == [3 <= t < 3 + reach for t in range(9)]
 
 
+@pytest.mark.parametrize("local", [False, True])
 @pytest.mark.parametrize("combine", COMBINATIONS)
 @pytest.mark.parametrize("output", ["softplus", "identity"])
-def test_gradients_reach_every_parameter(combine, output):
-    model = model_of(combine=combine, output=output).train()
+def test_gradients_reach_every_parameter(combine, output, local):
+    model = model_of(combine=combine, output=output, local=local).train()
     rates, penalty = model.rates_and_penalty(*inputs(model))
     (rates.square().mean() + penalty).backward()
     assert [
@@ -106,11 +124,12 @@ def test_gradients_reach_every_parameter(combine, output):
     ] == []
 
 
-def test_the_penalty_of_a_unit_does_not_depend_on_the_others():
-    model = model_of(filter_penalty=0.5, behavior_penalty=2.0)
-    filters, behavior = (
-        each.detach().square().sum((1, 2)) for each in (model.coefficients, model.behavior_weights)
-    )
+@pytest.mark.parametrize("local", [False, True])
+def test_the_penalty_of_a_unit_does_not_depend_on_the_others(local):
+    model = model_of(filter_penalty=0.5, behavior_penalty=2.0, local=local)
+    priced = [model.linear.coefficients, *([model.linear.kernels] if local else [])]
+    filters = sum(each.detach().square().flatten(1).sum(1) for each in priced)
+    behavior = model.behavior_weights.detach().square().sum((1, 2))
     made = float(model.rates_and_penalty(*inputs(model))[1].detach())
     assert made == pytest.approx(float((0.5 * filters + 2.0 * behavior).mean()), rel=1e-5)
 
@@ -119,9 +138,9 @@ def test_a_filter_sees_the_level_and_the_pattern_of_the_picture():
     """Any picture with cosines up to the finest is some filter."""
     model = model_of(finest=100.0, pool=1)
     picture = torch.randn(12 * 16)
-    coefficients = torch.linalg.lstsq(model.basis.T.double(), picture.double()[:, None]).solution
+    coefficients = torch.linalg.lstsq(model.linear.basis.T.double(), picture.double()[:, None]).solution
     torch.testing.assert_close(
-        (coefficients.T @ model.basis.double())[0], picture.double(), atol=1e-4, rtol=0
+        (coefficients.T @ model.linear.basis.double())[0], picture.double(), atol=1e-4, rtol=0
     )
 
 
@@ -232,13 +251,15 @@ def noisy_session(n_bins=5000, combine="additive", seed=0, kind="spike_count"):
     return session, rates, patterns
 
 
+@pytest.mark.parametrize("local", [False, True])
 @pytest.mark.parametrize("planted", COMBINATIONS)
-def test_the_planted_form_predicts_better_and_its_parts_are_found(planted):
+def test_the_planted_form_predicts_better_and_its_parts_are_found(planted, local):
     session, rates, patterns = noisy_session(combine=planted)
     splits = split(session, n_segments=3)
     test, r = splits.bins("test"), {}
     for form in COMBINATIONS:
-        model = joint_model(session, combine=form, shifter=None, seq_len=3, finest=3.0, filter_penalty=1e-5)
+        few = {"seq_len": 3, "finest": 3.0, "filter_penalty": 1e-5}
+        model = joint_model(session, combine=form, shifter=None, local=local, **few)
         # White noise on 48 px holds less of each cosine than pictures do: weights have further to go.
         run = fit(model, session, splits, replace(FIT, learning_rate=0.1))
         r[form] = pearson(predict(run, session).values[test], rates[test])
@@ -318,6 +339,7 @@ def test_fluorescence_is_multiplied_from_its_own_zero():
         {"output": "relu"},
         {"combine": "both"},
         {"vision": "no"},
+        {"local": 1},
         {"frame_shape": (12,)},
     ],
 )
@@ -344,5 +366,5 @@ def test_the_factory_builds_the_ladder():
     assert joint_model(session).columns == GAZE and joint_model(session).pool == 2
     assert joint_model(session, None, shifter=None).columns == ()
     one, same, other = (joint_model(session, seed=seed).state_dict() for seed in (0, 0, 1))
-    assert torch.equal(one["coefficients"], same["coefficients"])
-    assert not torch.equal(one["coefficients"], other["coefficients"])
+    assert torch.equal(one["linear.coefficients"], same["linear.coefficients"])
+    assert not torch.equal(one["linear.coefficients"], other["linear.coefficients"])

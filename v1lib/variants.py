@@ -190,8 +190,9 @@ def _ladder(joint: Variant, network: Variant) -> dict[str, Variant]:
         "mean rate": joint.changed({"behavior": None, "vision": False}),
         "behaviour GLM": joint.changed({"behavior": "orig", "vision": False}),
         "LNP": joint.changed({"behavior": None}),
-        "additive": joint.changed({"combine": "additive"}),
-        "multiplicative": joint.changed({"combine": "multiplicative"}),
+        "LNP, local field": joint.changed({"behavior": None, "local": True}),
+        "additive": joint.changed({"combine": "additive", "local": True}),
+        "multiplicative": joint.changed({"combine": "multiplicative", "local": True}),
         "CNN": network.changed({"behavior": None, **single}),
         "CNN + behaviour": network.changed(single),
     }

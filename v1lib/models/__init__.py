@@ -107,8 +107,9 @@ def joint_model(
     mean rate               ``joint_model(session, None, vision=False)``
     behaviour-only GLM      ``joint_model(session, "orig", vision=False)``
     LNP                     ``joint_model(session, None)``
-    additive joint          ``joint_model(session, combine="additive")``
-    multiplicative joint    ``joint_model(session, combine="multiplicative")``
+    LNP, local field        ``joint_model(session, None, local=True)``
+    additive joint          ``joint_model(session, combine="additive", local=True)``
+    multiplicative joint    ``joint_model(session, combine="multiplicative", local=True)``
     ======================  ===========================================================
 
     Parameters

@@ -58,6 +58,29 @@ def cosine_basis(shape: tuple[int, int], finest: float) -> tuple[Tensor, Tensor]
     return torch.from_numpy(basis).float(), torch.from_numpy(frequency[chosen][:, None]).float()
 
 
+def gaussian_windows(places: Tensor, place: Tensor, log_width: Tensor, window: float) -> Tensor:
+    """Gaussians of height 1 around the places of units.
+
+    Parameters
+    ----------
+    places : Tensor, shape (2, pixel)
+        From :func:`v1lib.models.gaze.retinal_places`.
+    place : Tensor, shape (unit, 2)
+        x right and y down, in eighths of the frame's width.
+    log_width : Tensor, shape (unit,)
+        Logarithm of the width in units of `window`.
+    window : float
+        Standard deviation in half widths of the frame.
+
+    Returns
+    -------
+    Tensor, shape (unit, pixel)
+    """
+    width = window * torch.exp(log_width)
+    away = places[None] - _PLACE_STEP * place[:, :, None]
+    return torch.exp(-away.square().sum(1) / (2 * width[:, None] ** 2))
+
+
 class FieldModel(nn.Module):
     """Rates of units from small fields on the retina and from behaviour.
 
@@ -194,10 +217,8 @@ class FieldModel(nn.Module):
         return flat * (height * self._bump(self.log_width))[:, None]
 
     def _bump(self, log_width: Tensor) -> Tensor:
-        """Gaussians of height 1 around the units' places, (unit, pixel)."""
-        width = self.window * torch.exp(log_width)
-        away = self.places[None] - _PLACE_STEP * self.place[:, :, None]
-        return torch.exp(-away.square().sum(1) / (2 * width[:, None] ** 2))
+        """The units' windows of these widths, (unit, pixel)."""
+        return gaussian_windows(self.places, self.place, log_width, self.window)
 
     def seen(self, frames: Tensor, behavior: Tensor) -> Tensor:
         """What each unit's fields see of each bin, divided by the contrast around them, (n, unit, field)."""

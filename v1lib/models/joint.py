@@ -10,8 +10,8 @@
 
 The others are these with inputs left out. Neither input: a constant rate. Behaviour alone: a Poisson GLM,
 whose rate is exp(p) times a constant (multiplicative: the link is the logarithm) or softplus(c + p)
-(additive). Vision alone: a linear filter, a nonlinearity and Poisson spikes (LNP). Filters are made of
-cosines, of which the fine ones have the higher price, so that they are smooth.
+(additive). Vision alone: a linear filter, a nonlinearity and Poisson spikes (LNP). Filters are
+smooth, and local where that is asked for (:mod:`v1lib.models.filters`).
 
 With the behaviour set ``position`` the two lines are the joint models of Parker, Abe, Leonard, Martins and
 Niell (Neuron 2022), not to the letter. Their published code has relu(c + v + p) and relu((c + v) · |1 + p|),
@@ -33,12 +33,10 @@ from torch import Tensor, nn
 
 from v1lib.errors import InputError, check_flag, check_real, check_whole
 from v1lib.models.encoding import OUTPUTS, column_places
-from v1lib.models.field import cosine_basis
-from v1lib.models.gaze import GazeRotation
+from v1lib.models.filters import FrameFilters, LocalFilters, sum_over_lags
+from v1lib.models.gaze import GazeRotation, retinal_places
 
 COMBINATIONS = ("additive", "multiplicative")
-#: Filters are made of cosines so small that one learning rate suits their weights and the shifter's.
-_STEP = 0.03
 
 
 class JointModel(nn.Module):
@@ -58,8 +56,11 @@ class JointModel(nn.Module):
     output : ``softplus`` for counts; ``identity`` for fluorescence: no softplus is taken, and d is added to
         the product in place of the sum, because what is standardised has its zero elsewhere
     pool : a pixel of the retinal image is the mean of so many by so many of the camera's
+    local : whether a unit's filter is one field in a window times a kernel in time
+        (:class:`v1lib.models.filters.LocalFilters`); else it has weights over the whole picture at each lag
     finest : finest cosine of a filter, cycles a width of the frame
-    smoothness : frequency at which a cosine costs four times as much as a coarse one, cycles a width
+    smoothness : frequency at which a cosine costs four times as much as a coarse one, cycles a width; of
+        filters over the whole picture
     filter_penalty, behavior_penalty : weights of the summed squares of a unit's filter weights and behaviour
         weights, beside its loss per bin
 
@@ -69,7 +70,6 @@ class JointModel(nn.Module):
         For an unknown output or combination, or a size out of its range.
     """
 
-    basis: Tensor
     reads: Tensor
     gaze_reads: Tensor
 
@@ -86,6 +86,7 @@ class JointModel(nn.Module):
         behavior_lags: int = 1,
         output: str = "softplus",
         pool: int = 2,
+        local: bool = False,
         finest: float = 10.0,
         smoothness: float = 2.0,
         filter_penalty: float = 1e-3,
@@ -108,16 +109,13 @@ class JointModel(nn.Module):
 
         self.retinal_shape = (frame_shape[0] // pool, frame_shape[1] // pool)
         self.shifter = GazeRotation(len(gaze), frame_shape, pool) if gaze else None
-        self.coefficients = self.behavior_weights = self.floor = None
-        if vision:
-            cosines, frequency = cosine_basis(self.retinal_shape, finest)
-            level = torch.full((1, cosines.shape[1]), cosines.shape[1] ** -0.5)
-            # Pictures hold the less of a cosine the finer it is, as the inverse of its frequency: times that,
-            # a weight of one says as much of coarse and fine, but for the price of fine ones.
-            priced = cosines * frequency / (1 + frequency / smoothness)
-            basis = torch.cat([level * frequency.min(), priced])
-            self.register_buffer("basis", _STEP * basis, persistent=False)
-            self.coefficients = nn.Parameter(0.1 * torch.randn(n_units, seq_len, len(basis)))
+        self.linear: FrameFilters | LocalFilters | None = None
+        if vision and local:
+            places = retinal_places(frame_shape, pool)
+            self.linear = LocalFilters(n_units, seq_len, self.retinal_shape, finest, places)
+        elif vision:
+            self.linear = FrameFilters(n_units, seq_len, self.retinal_shape, finest, smoothness)
+        self.behavior_weights = self.floor = None
         if behavior:
             self.behavior_weights = nn.Parameter(torch.zeros(n_units, behavior_lags, len(behavior)))
             # One constant does for a sum without softplus and where nothing is seen.
@@ -138,9 +136,9 @@ class JointModel(nn.Module):
 
     def filters(self) -> Tensor:
         """Each unit's filter of the retinal image, (unit, lag, y, x), the newest bin first."""
-        if self.coefficients is None:
+        if self.linear is None:
             raise InputError("JointModel", "vision", "a model that sees", "one that has no filters")
-        return (self.coefficients @ self.basis).unflatten(2, self.retinal_shape)
+        return self.linear.over_lags().unflatten(2, self.retinal_shape)
 
     def forward(self, frames: Tensor, behavior: Tensor) -> Tensor:
         """Rates of the units; the one at position t is computed from bins up to and including t.
@@ -158,11 +156,11 @@ class JointModel(nn.Module):
         """
         shape = behavior.shape[:2]
         drive, p = self.offset.expand(*shape, -1), None
-        if self.sees:
+        if self.linear is not None:
             image = self.retinal_image(frames.flatten(0, 1), behavior.flatten(0, 1))
-            drive = drive + _over_lags(image.flatten(1).unflatten(0, shape), self.filters())
+            drive = drive + self.linear(image.flatten(1).unflatten(0, shape))
         if self.behavior_weights is not None:
-            p = _over_lags(behavior[..., self.reads], self.behavior_weights)
+            p = sum_over_lags(behavior[..., self.reads], self.behavior_weights)
         if p is None:
             return self._rectified(drive)
         if self.combine == "multiplicative":
@@ -178,21 +176,12 @@ class JointModel(nn.Module):
     def rates_and_penalty(self, frames: Tensor, behavior: Tensor) -> tuple[Tensor, Tensor]:
         """What :meth:`forward` gives, and what is added to the loss of a training step, ()."""
         penalty = self.offset.new_zeros(())
-        if self.coefficients is not None:
-            penalty = penalty + self.filter_penalty * self.coefficients.square().sum()
+        if self.linear is not None:
+            penalty = penalty + self.filter_penalty * self.linear.sum_of_squares()
         if self.behavior_weights is not None:
             penalty = penalty + self.behavior_penalty * self.behavior_weights.square().sum()
         # The loss is a mean over units: a unit's prior does not depend on how many others there are.
         return self(frames, behavior), penalty / self.n_units
-
-
-def _over_lags(values: Tensor, weights: Tensor) -> Tensor:
-    """Values (b, t, k) through weights (unit, lag, ...k): each bin and those before it, (b, t, unit)."""
-    units, lags = weights.shape[:2]
-    through = (values @ weights.flatten(2).flatten(0, 1).T).unflatten(2, (units, lags))
-    padded = F.pad(through, (0, 0, 0, 0, lags - 1, 0))
-    time = values.shape[1]
-    return torch.stack([padded[:, lags - 1 - k :][:, :time, :, k] for k in range(lags)]).sum(0)
 
 
 def _check(arguments: dict[str, Any]) -> None:
@@ -200,7 +189,8 @@ def _check(arguments: dict[str, Any]) -> None:
     for name, known in (("output", OUTPUTS), ("combine", COMBINATIONS)):
         if arguments[name] not in known:
             raise InputError("JointModel", name, " or ".join(known), repr(arguments[name]))
-    check_flag("JointModel", "vision", arguments["vision"])
+    for name in ("vision", "local"):
+        check_flag("JointModel", name, arguments[name])
     for name in ("n_units", "seq_len", "behavior_lags", "pool"):
         check_whole("JointModel", name, arguments[name], 1)
     if arguments["behavior_lags"] > arguments["seq_len"]:
