@@ -15,7 +15,17 @@ import xarray as xr
 from v1lib.session import stretch_ranges
 
 #: Modules and packages that only read what is kept, so that a change of them makes nothing anew.
-READERS_OF_RESULTS = ("compare", "hierarchy", "plots", "power", "published", "samples", "sweep", "tables")
+READERS_OF_RESULTS = (
+    "compare",
+    "hierarchy",
+    "interpret",
+    "plots",
+    "power",
+    "published",
+    "samples",
+    "sweep",
+    "tables",
+)
 
 
 def sha256(path: str | Path) -> str:
