@@ -174,6 +174,7 @@ def simulate(costs: Costs, n_workers: int, *, longest_first: bool = True) -> Fin
 
 def lower_bounds(costs: Costs, n_workers: int) -> dict[str, float]:
     """Seconds that no schedule can be faster than, by what would limit it."""
+    check_whole("lower_bounds", "n_workers", n_workers, 1)
     families = costs.families.values()
     n_fits = sum(one.n_fits for one in families)
     alone = [costs.overhead_s + one.read_bytes / costs.bandwidth_bytes_s + one.seconds for one in families]

@@ -120,3 +120,6 @@ def test_an_eye_that_rolls_to_the_right_sees_what_is_right_of_it_higher():
     for angles in (np.zeros((1, 2)), np.zeros((2, 3)), np.full((1, 3), np.nan)):
         with pytest.raises(InputError, match="turned: angles: expected finite theta, phi and torsion"):
             turned(frame, angles, 10.0, 0.0)
+    for focal in (0.0, -3.0, np.nan):
+        with pytest.raises(InputError, match="turned: focal_px: expected a number"):
+            turned(frame, np.zeros((1, 3)), focal, 0.0)

@@ -166,6 +166,8 @@ def test_what_is_made_before_delays_all():
     assert simulate(costs, 2).seconds == pytest.approx(2 * 50 + 600)
     assert simulate(costs, 12).seconds == pytest.approx(50 + 100)
     assert lower_bounds(costs, 12)["longest fit"] == pytest.approx(150)
+    with pytest.raises(InputError, match="lower_bounds: n_workers: expected a whole number of at least 1"):
+        lower_bounds(costs, 0)
     for n_workers in (1, 2, 3, 12, 50):
         assert simulate(costs, n_workers).seconds >= max(lower_bounds(costs, n_workers).values()) * (1 - 1e-9)
 
@@ -208,9 +210,10 @@ def test_noise_in_files_is_divided_as_the_archive_is():
 
 def test_of_two_measurements_the_best_of_each_stays():
     old = {"overhead_s": 2.0, "one": {"train_s": 1.0, "memory_gib": 3.0}, "bandwidth_bytes_s": 5.0}
-    new = {"overhead_s": 1.0, "one": {"train_s": 2.0, "memory_gib": 4.0}, "bandwidth_bytes_s": 4.0, "b": 7}
+    new = {"overhead_s": 1.0, "one": {"train_s": 2.0, "memory_gib": 4.0}, "bandwidth_bytes_s": 4.0, "bins": 7}
+    old, new = old | {"train": 90}, new | {"train": 120}
     expected = {"overhead_s": 1.0, "one": {"train_s": 1.0, "memory_gib": 4.0}, "bandwidth_bytes_s": 5.0}
-    assert costs.best(old, new) == expected | {"b": 7} and costs.best({}, new) == new
+    assert costs.best(old, new) == expected | {"bins": 7, "train": 120} and costs.best({}, new) == new
 
 
 # What the page on scaling says without a number, of the costs that the repository keeps.

@@ -9,6 +9,7 @@ from benchmarks.interval_coverage import KINDS, SPREAD, as_results, simulated_re
 from v1lib import bootstrap, hierarchy, published
 from v1lib.errors import InputError
 from v1lib.metrics import r_from_sums
+from v1lib.power import variance_components
 from v1lib.tables import (
     differences,
     fits_apart,
@@ -255,6 +256,7 @@ def test_a_variant_that_is_the_reference_differs_by_nothing():
         ({}, {}, "reference: expected a variant to compare with, or pairs, found none"),
         ({}, {"reference": "a", "pairs": [("b", "a")]}, "each pair once"),
         ({}, {"pairs": [("b", "b")]}, "two different variants"),
+        ({}, {"pairs": None}, "pairs: expected a row of pairs of variants, found None"),
         ({}, {"reference": "a", "score": "loss"}, "score: expected one of r, bits_per_spike, found 'loss'"),
         ({}, {"reference": "a", "animals": "both"}, "animals: expected random or fixed"),
         ({}, {"reference": "a", "correction": "none"}, "correction: expected holm or benjamini-hochberg"),
@@ -459,3 +461,10 @@ def test_what_is_compared_in_print():
     others = [second for first, second in published.COMPARED[1] if first == "CNN"]
     assert others == ["CNN, no shifter", "autoencoder", "ResNet-18", "EfficientNet-B0", "Sensorium"]
     assert published.COMPARED[3][0] == ("2 bins", "1 bin") and len(published.COMPARED[3]) == 7
+
+
+@pytest.mark.parametrize("call", [differences, single_fits, variance_components])
+def test_what_is_no_result_of_a_sweep_is_refused(call):
+    for given in (None, "ladder_quick", xr.Dataset({"r": ("unit", np.zeros(3))})):
+        with pytest.raises(InputError, match="results: expected the results of a sweep"):
+            call(given, "a")

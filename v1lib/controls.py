@@ -158,11 +158,12 @@ def turned(frames: np.ndarray, angles: np.ndarray, focal_px: float, grey: float)
     Raises
     ------
     InputError
-        If there are not three finite angles a frame.
+        If there are not three finite angles a frame, or the focal length is no length.
     """
     if frames.ndim != 3 or angles.shape != (len(frames), 3) or not np.isfinite(angles).all():
         found = f"{angles.shape} for frames of {frames.shape}, or NaN"
         raise InputError("turned", "angles", "finite theta, phi and torsion of each frame", found)
+    check_real("turned", "focal_px", focal_px, 1e-3, 1e6)
     eye = GazeRotation(3, frames.shape[1:], pool=1)
     seen = np.empty(frames.shape, np.float32)
     with torch.no_grad():

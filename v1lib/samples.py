@@ -22,10 +22,19 @@ class Sample(NamedTuple):
     units_left_out: int
 
 
+def check_results(where: str, results: xr.Dataset) -> None:
+    """Refuse what is not the results of a sweep."""
+    if not isinstance(results, xr.Dataset) or "variant" not in results.coords:
+        raise InputError(where, "results", "the results of a sweep", type(results).__name__)
+
+
 def compared_pairs(
     where: str, results: xr.Dataset, reference: str | None, pairs: Sequence[tuple[str, str]]
 ) -> list[tuple[str, ...]]:
     """All variants with the reference, then the given pairs; each must be there, and no pair twice."""
+    check_results(where, results)
+    if not isinstance(pairs, Sequence) or isinstance(pairs, str):
+        raise InputError(where, "pairs", "a row of pairs of variants", repr(pairs))
     names = [str(name) for name in results["variant"].values]
     known = ", ".join(names)
     first = [] if reference is None else [(name, reference) for name in names if name != reference]

@@ -23,7 +23,7 @@ from v1lib import published
 from v1lib.bootstrap import mean_of_finite
 from v1lib.errors import InputError, check_real, check_whole
 from v1lib.hierarchy import Animals, bootstrap_mean, mean_squares, t_interval
-from v1lib.samples import Sample, compared_pairs, comparison_labels, samples_of
+from v1lib.samples import Sample, check_results, compared_pairs, comparison_labels, samples_of
 from v1lib.variants import TABLES
 
 Correction = Literal["holm", "benjamini-hochberg"]
@@ -584,6 +584,7 @@ def _sd(values: np.ndarray) -> float:
 
 
 def _check_score(where: str, results: xr.Dataset, score: str) -> None:
+    check_results(where, results)
     dims = {"variant", "seed", "unit"}
     scores = [str(name) for name, one in results.data_vars.items() if set(one.dims) == dims]
     if score not in scores:
