@@ -91,10 +91,10 @@ def cost(name: str, run: Run, session: xr.Dataset) -> None:
     most = step * MOST_STEPS * 2 * 4 * n_units / 64
     print(
         f"{name}, {n_units} units\n"
-        f"    paper's recipe: {step:.3f} s a step of 64 images (measured), {slow / 3600:.1f} h (extrapolated)\n"
+        f"    paper's recipe: {step:.3f} s for 64 images (measured), {slow / 3600:.1f} h (extrapolated)\n"
         f"    all at once: {fast:.1f} s (measured), {slow / fast:.0f} times less, best starts took "
         f"{float(found['steps'].mean()):.1f} steps in the mean\n"
-        f"    if all starts took {MOST_STEPS} steps: {most:.0f} s (extrapolated), {slow / most:.0f} times less",
+        f"    if all took {MOST_STEPS} steps: {most:.0f} s (extrapolated), {slow / most:.0f} times less",
         flush=True,
     )
 
