@@ -1,0 +1,175 @@
+"""What maximally activating stimuli cost by the paper's recipe and by this project's, and what they recover.
+
+    python benchmarks/stimuli.py cost [--mouse]     # the paper's network; with --mouse the own model too
+    python benchmarks/stimuli.py recovery [--network]
+
+``cost`` times both ways on one run: the stimuli of all units at once as they are; of the paper's recipe a few
+steps of 64 images for one unit, from which 100 starts of 100 steps for each unit are extrapolated. A step of
+the recipe costs the same for every unit and at every time. The paper's network has its sizes (68 units,
+frames of 60 x 80, 66 columns of behaviour) and untrained weights, with which a climb may end sooner than with
+trained ones: beside what was measured stands what it would be if every start took all of its steps.
+
+``recovery`` compares fields of the standard simulated mouse (30 minutes, 40 units, frames of 30 x 40) with
+the planted ones: of units whose raw r on the test part is above half of the true rate's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+import xarray as xr
+
+from v1lib import align, bin_truth, load_truth, score
+from v1lib.fit import FIELD_FIT, PAPER_FIT, SHORT_FIT, Run, adopt
+from v1lib.interpret.inside import unit_fields
+from v1lib.interpret.paper_stimuli import paper_stimuli
+from v1lib.interpret.stimuli import synthesize_stimuli
+from v1lib.interpret.stimulus_match import match_planted, regressed_fields, strongest_frames
+from v1lib.models import SMALL_NETWORK, encoding_model, field_model
+from v1lib.models.paper import paper_model
+from v1lib.splits import Splits, split
+from v1lib.store import kept_fit, kept_recording
+
+#: Steps of the paper's recipe that are timed, and those that it takes for a unit.
+TIMED_STEPS, PAPER_STEPS = 5, 100 * 100
+#: Steps of a stimulus here, at most.
+MOST_STEPS = 60
+CLASSES = ("simple", "normalized", "complex", "direction")
+
+
+def noise_session(n_bins: int = 1200, n_units: int = 68) -> xr.Dataset:
+    """A session of noise in two files of the paper's sizes."""
+    rng = np.random.default_rng(0)
+    file = np.repeat([0, 1], n_bins // 2)
+    return xr.Dataset(
+        {
+            "frames": (("time", "y", "x"), rng.integers(0, 256, (n_bins, 60, 80), np.uint8)),
+            "behavior": (("time", "variable"), rng.normal(size=(n_bins, 6)).astype(np.float32)),
+            "activity": (
+                ("time", "unit"),
+                rng.poisson(0.4, (n_bins, n_units)).astype(np.uint16),
+                {"kind": "spike_count"},
+            ),
+            "stretch": ("time", file.astype(np.int32)),
+        },
+        {
+            "time": (np.arange(n_bins) + 0.5) * 0.048 + 60 * file,
+            "variable": ["speed", "pitch", "roll", "phi", "theta", "pupil"],
+            "unit": np.arange(n_units),
+            "part": ("time", np.array(["train", "test"])[file]),
+        },
+        {
+            "schema_version": 1,
+            "animal": "noise",
+            "session": "noise",
+            "source": "benchmark",
+            "bin_width_s": 0.048,
+            "v1lib_version": "0",
+        },
+    )
+
+
+def cost(name: str, run: Run, session: xr.Dataset) -> None:
+    """Both ways on one run."""
+    unit = session["unit"].values[0]
+    paper_stimuli(run, session, unit, n_starts=1, n_steps=1)  # what is done once is done
+    begun = time.perf_counter()
+    paper_stimuli(run, session, unit, n_starts=1, n_steps=1)
+    once = time.perf_counter() - begun
+    begun = time.perf_counter()
+    paper_stimuli(run, session, unit, n_starts=1, n_steps=1 + TIMED_STEPS)
+    step = (time.perf_counter() - begun - once) / TIMED_STEPS
+    begun = time.perf_counter()
+    found = synthesize_stimuli(run, session, n_steps=MOST_STEPS)
+    fast = time.perf_counter() - begun
+    n_units = session.sizes["unit"]
+    slow = step * PAPER_STEPS * n_units
+    # Two kinds and the default's four starts, 64 of them as one step of the paper's.
+    most = step * MOST_STEPS * 2 * 4 * n_units / 64
+    print(
+        f"{name}, {n_units} units\n"
+        f"    paper's recipe: {step:.3f} s for 64 images (measured), {slow / 3600:.1f} h (extrapolated)\n"
+        f"    all at once: {fast:.1f} s (measured), {slow / fast:.0f} times less, best starts took "
+        f"{float(found['steps'].mean()):.1f} steps in the mean\n"
+        f"    if all took {MOST_STEPS} steps: {most:.0f} s (extrapolated), {slow / most:.0f} times less",
+        flush=True,
+    )
+
+
+def standard_mouse() -> tuple[xr.Dataset, xr.Dataset, Splits]:
+    """Session, truth and splits."""
+    recording = kept_recording(seed=0, minutes=30, n_units=40, frame_shape=(30, 40))
+    session = align(recording)
+    return session, bin_truth(load_truth(recording.path), session), split(session)
+
+
+def costs(mouse: bool) -> None:
+    session = noise_session()
+    run = adopt(paper_model(session), session, split(session, "paper"), PAPER_FIT)
+    cost("the paper's network", run, session)
+    if mouse:
+        session, _, splits = standard_mouse()
+        run = kept_fit(lambda: field_model(session), session, splits, FIELD_FIT)
+        cost("own model", run, session)
+
+
+def recovery(network: bool) -> None:
+    session, truth, splits = standard_mouse()
+    run = kept_fit(lambda: field_model(session), session, splits, FIELD_FIT)
+    found = synthesize_stimuli(run, session)
+    fields = {
+        "synthesised stimulus": strongest_frames(found),
+        "the model's own filter": unit_fields(run, session)["linear"],
+        "regression, learned gaze": regressed_fields(run, session),
+    }
+    heads = ("r", "least", "failed", "deg", "turn", "freq")
+    print(f"{'own model':<26}{'class':<12}{'units':>6}" + "".join(f"{head:>8}" for head in heads))
+    rows(fields, truth, score(run, session, truth))
+    better = [
+        (sign * (found["response"] - found["response_natural"]).sel(kind=kind) > 0).sum().item()
+        for kind, sign in (("exciting", 1), ("inhibiting", -1))
+    ]
+    print(f"beyond the best natural window of the test part: {better} of {session.sizes['unit']} units")
+    if network:
+        run = kept_fit(lambda: encoding_model(session, **SMALL_NETWORK), session, splits, SHORT_FIT)
+        fields = {"network, stimulus": strongest_frames(synthesize_stimuli(run, session))}
+        rows(fields, truth, score(run, session, truth))
+
+
+def rows(fields: dict[str, xr.DataArray], truth: xr.Dataset, scores: xr.Dataset) -> None:
+    """Medians for each class over units above half of what the true rate reaches."""
+    fitted = (scores["r"] > 0.5 * scores["oracle_r"]).values
+    for name, each in fields.items():
+        match = match_planted(each, truth)
+        for kind in CLASSES:
+            of = match.isel(unit=fitted & (truth["unit_class"].values == kind))
+            if not of.sizes["unit"]:
+                continue
+            r = of["correlation"].values
+            names = ("position_error", "orientation_error", "frequency_ratio")
+            errors = [float(np.nanmedian(of[error])) for error in names]
+            print(
+                f"{name:<26}{kind:<12}{r.size:>6}{np.median(r):>8.3f}{r.min():>8.3f}{int(of['failed'].sum()):>8}"
+                f"{errors[0]:>8.2f}{errors[1]:>8.1f}{errors[2]:>8.3f}",
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("part", choices=("cost", "recovery"))
+    parser.add_argument("--mouse", action="store_true")
+    parser.add_argument("--network", action="store_true")
+    arguments = parser.parse_args()
+    print(f"{torch.get_num_threads()} threads")
+    if arguments.part == "cost":
+        costs(arguments.mouse)
+    else:
+        recovery(arguments.network)
+
+
+if __name__ == "__main__":
+    main()
