@@ -4,6 +4,9 @@ from v1lib.align import ClockFit, ClockJump, align, clock_residuals, estimate_cl
 from v1lib.ceiling import noise_ceiling, poisson_ceiling
 from v1lib.errors import InputError
 from v1lib.fit import FitConfig, Run, adopt, fit, predict
+from v1lib.interpret.saliency import behavior_saliency
+from v1lib.interpret.selectivity import classify_selectivity
+from v1lib.interpret.stimuli import synthesize_stimuli
 from v1lib.models import encoding_model, field_model, joint_model
 from v1lib.models.encoding import EncodingModel
 from v1lib.models.field import FieldModel
@@ -33,8 +36,10 @@ __all__ = [
     "Splits",
     "adopt",
     "align",
+    "behavior_saliency",
     "bin_truth",
     "circular_shift_null",
+    "classify_selectivity",
     "clock_residuals",
     "encoding_model",
     "estimate_clock",
@@ -59,6 +64,7 @@ __all__ = [
     "split",
     "summarize_session",
     "sweep",
+    "synthesize_stimuli",
     "validate_session",
     "write_osf_archive",
 ]

@@ -14,7 +14,7 @@ import xarray as xr
 from v1lib.errors import InputError, check_real
 from v1lib.fit import Run
 from v1lib.interpret.behavior_path import BehaviorPath
-from v1lib.interpret.saliency import GROUPS
+from v1lib.interpret.selectivity import GROUPS
 
 
 def paper_saliency(

@@ -22,6 +22,7 @@ from v1lib.bootstrap import BLOCK_S, in_blocks
 from v1lib.errors import InputError, check_real, check_whole
 from v1lib.fit import Run
 from v1lib.interpret.behavior_path import BehaviorPath
+from v1lib.interpret.selectivity import GROUPS
 from v1lib.metrics import bits_from_sums, poisson_gain
 
 METHODS = (
@@ -34,13 +35,6 @@ METHODS = (
     "permutation",
     "shapley",
 )
-#: The paper's groups of behaviour variables.
-GROUPS = {
-    "head": ("pitch", "roll"),
-    "eye": ("phi", "theta"),
-    "locomotion": ("speed",),
-    "arousal": ("pupil",),
-}
 _WHERE = "behavior_saliency"
 
 
