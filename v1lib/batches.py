@@ -80,7 +80,7 @@ def check_ranges(splits: Splits, session: xr.Dataset, lead: int) -> None:
     for part in ("train", "validation"):
         longest = max(b - a for a, b in splits.ranges(part))
         if longest <= lead:
-            expected = f"a range of more than {lead} bins, which a window and its target take"
+            expected = f"a range of more than {lead} bins for a window and its target (or a longer recording)"
             raise InputError("splits", part, expected, f"{longest} in the longest")
 
 

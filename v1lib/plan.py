@@ -148,10 +148,19 @@ def _read_yaml(path: Path) -> Any:
         raise InputError(path, "file", "YAML with each key once", f"something else ({reason})") from error
 
 
+def _amiss(given: Any) -> str:
+    """Which entries of a plan are missing, and which are there that it does not have."""
+    if not isinstance(given, Mapping):
+        return type(given).__name__
+    missing = [name for name in ENTRIES if name not in given]
+    besides = [repr(name) for name in given if name not in ENTRIES]
+    parts = ("no " + ", ".join(missing)) if missing else "", ", ".join(besides) if besides else ""
+    return " and ".join(part for part in parts if part)
+
+
 def _checked(given: Any, where: str, folder: Path) -> Plan:
     if not isinstance(given, Mapping) or set(given) != set(ENTRIES):
-        found = sorted(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
-        raise InputError(where, "entries", f"exactly {', '.join(ENTRIES)}", str(found))
+        raise InputError(where, "entries", f"exactly {', '.join(ENTRIES)}", _amiss(given))
     if not isinstance(given["name"], str) or not given["name"]:
         raise InputError(where, "name", "a name", repr(given["name"]))
     if given["protocol"] not in PROTOCOLS:
@@ -220,10 +229,8 @@ def _variant(entry: Any, where: str) -> tuple[str, Variant]:
 def _named(name: Any, where: str) -> Variant:
     if not isinstance(name, str) or name not in VARIANTS:
         near = get_close_matches(str(name), VARIANTS, 3)
-        hint = (
-            f"such as {' or '.join(map(repr, near))}" if near else f"such as {', '.join(list(VARIANTS)[:8])}"
-        )
-        raise InputError(where, "variants", f"a variant of the library, {hint}", repr(name))
+        known = " or ".join(map(repr, near)) if near else ", ".join(map(repr, list(VARIANTS)[:8]))
+        raise InputError(where, "variants", f"a variant of the library, such as {known}", repr(name))
     return VARIANTS[name]
 
 

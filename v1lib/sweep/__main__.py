@@ -25,7 +25,8 @@ def summary(results: xr.Dataset) -> str:
     reasons = results["reason"].astype(str)
     width = max(len("variant"), *(len(str(name)) for name in results["variant"].values))
     lines = [f"{'variant':<{width}}{'done':>7}{'failed':>8}{'not run':>9}"]
-    for name, own in reasons.groupby("variant", squeeze=False):
+    for name in reasons["variant"].values:
+        own = reasons.sel(variant=name)
         done, waiting = int((own == "").sum()), int((own == NOT_RUN).sum())
         lines.append(f"{name:<{width}}{done:>7}{int(failed(own).sum()):>8}{waiting:>9}")
     rows = reasons.stack(row=("animal", "variant", "seed"))
