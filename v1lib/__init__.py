@@ -4,6 +4,7 @@ from v1lib.align import ClockFit, ClockJump, align, clock_residuals, estimate_cl
 from v1lib.ceiling import noise_ceiling, poisson_ceiling
 from v1lib.errors import InputError
 from v1lib.fit import FitConfig, Run, adopt, fit, predict
+from v1lib.interpret.probes import probe
 from v1lib.interpret.saliency import behavior_saliency
 from v1lib.interpret.selectivity import classify_selectivity
 from v1lib.interpret.stimuli import synthesize_stimuli
@@ -57,6 +58,7 @@ __all__ = [
     "paper_score",
     "poisson_ceiling",
     "predict",
+    "probe",
     "save_run",
     "save_session",
     "score",

@@ -6,5 +6,5 @@ What units look at: :mod:`~v1lib.interpret.receptive_fields` (regression), :mod:
 planted fields. What behaviour does to them: :mod:`~v1lib.interpret.saliency` (what a model makes of it; the
 paper's in :mod:`~v1lib.interpret.paper_saliency`), :mod:`~v1lib.interpret.selectivity` (which units depend on
 it, at a stated error rate) and :mod:`~v1lib.interpret.dependence_kind` (as a gain or an offset).
-:mod:`~v1lib.interpret.inside` shows the stages of a model.
+:mod:`~v1lib.interpret.probes` shows gratings to a fitted model, :mod:`~v1lib.interpret.inside` its stages.
 """

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from v1lib.fit import Run
-from v1lib.interpret.selectivity import check_run, usable_bins
+from v1lib.interpret.selectivity import check_counts, usable_bins
 from v1lib.interpret.vision_response import vision_response
 
 KINDS = ("multiplicative", "additive")
@@ -53,7 +53,7 @@ def dependence_kind(run: Run, session: xr.Dataset, *, bins: np.ndarray | None = 
         As :func:`v1lib.interpret.selectivity.classify_selectivity`.
     """
     where = "dependence_kind"
-    check_run(where, run, session)
+    check_counts(where, run, session)
     response = vision_response(run, session).values.astype(np.float64)
     used, behavior = usable_bins(where, session, response, bins)
     z = np.concatenate([np.ones((len(behavior), 1)), (behavior - behavior.mean(0)) / behavior.std(0)], axis=1)

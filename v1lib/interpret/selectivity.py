@@ -94,7 +94,7 @@ def classify_selectivity(
     check_real(where, "level", level, 1e-6, 0.5)
     check_real(where, "least_effect", least_effect, 0.0, 10.0)
     check_real(where, "min_shift_s", min_shift_s, 0.0, 1e6)
-    check_run(where, run, session)
+    check_counts(where, run, session)
     response = vision_response(run, session).values.astype(np.float64)
     used, behavior = usable_bins(where, session, response, bins)
     least_shift = int(np.ceil(min_shift_s / float(session.attrs["bin_width_s"])))
@@ -128,7 +128,7 @@ def classify_selectivity(
     return _judged(found)
 
 
-def check_run(where: str, run: Run, session: xr.Dataset) -> None:
+def check_counts(where: str, run: Run, session: xr.Dataset) -> None:
     """Refuse what is no fitted run, and activity that is no spike count."""
     if not isinstance(run, Run):
         raise InputError(where, "run", "a fitted run", type(run).__name__)

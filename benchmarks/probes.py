@@ -1,0 +1,78 @@
+"""What gratings shown to a fitted model tell of planted tuning, and what an untrained one of its shape tells.
+
+    python benchmarks/probes.py [--seed 0] [--minutes 30] [--units 40] [--model own network]
+
+A mouse of the standard mixture, frames of 30 x 40, one thread. Of units whose test r is above half of their
+oracle's (for an untrained model of the same units): median error of orientation, of direction (in cells
+selective for it), median ratio of the preferred to the planted frequency, and how often a simple cell is more
+sensitive to phase than a complex one. Fits are kept, and a second run prints them again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import xarray as xr
+
+from v1lib import align, bin_truth, encoding_model, field_model, load_truth, probe, score, split
+from v1lib.fit import FIELD_FIT, SHORT_FIT, FitConfig, Model, adopt
+from v1lib.models import SMALL_NETWORK
+from v1lib.store import kept_fit, kept_recording
+
+MODELS: dict[str, tuple[Callable[[xr.Dataset], Model], FitConfig]] = {
+    "own": (field_model, FIELD_FIT),
+    "network": (lambda session: encoding_model(session, **SMALL_NETWORK), SHORT_FIT),
+}
+
+
+def figures(found: xr.Dataset, truth: xr.Dataset, well: np.ndarray) -> str:
+    """How near the tuning that was found comes to the planted one, in a line."""
+    classes = truth["unit_class"].values
+    seeing = well & np.isin(classes, ("simple", "complex", "direction", "normalized"))
+    turn = (found["preferred_orientation"].values - truth["orientation"].values + 90) % 180 - 90
+    away = (found["preferred_direction"].values - truth["preferred_direction"].values + 180) % 360 - 180
+    ratio = found["preferred_frequency"].values / truth["spatial_frequency"].values
+    phase = found["phase_sensitivity"].values
+    simple, complex_ = (
+        phase[well & np.isin(classes, kinds)] for kinds in (("simple", "normalized"), ("complex",))
+    )
+    pairs = simple[:, None] > complex_[None]
+    moving = well & (classes == "direction")
+    return (
+        f"{seeing.sum()} units, orientation off by {np.nanmedian(np.abs(turn[seeing])):.1f} deg, "
+        f"direction by {np.nanmedian(np.abs(away[moving])):.0f} (n = {moving.sum()}), frequency x "
+        f"{np.nanmedian(ratio[seeing]):.2f}, simple above complex in {pairs.mean():.2f} of {pairs.size} pairs"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0, help="of the mouse")
+    parser.add_argument("--minutes", type=int, default=30)
+    parser.add_argument("--units", type=int, default=40)
+    parser.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    recording = kept_recording(
+        seed=arguments.seed, minutes=arguments.minutes, n_units=arguments.units, frame_shape=(30, 40)
+    )
+    session = align(recording)
+    truth = bin_truth(load_truth(recording.path), session)
+    splits, view = split(session), float(truth.attrs["field_of_view_deg"])
+    for name in arguments.model:
+        make, config = MODELS[name]
+        run = kept_fit(lambda make=make: make(session), session, splits, config)
+        scores = score(run, session, truth)
+        well = scores["r"].values > 0.5 * scores["oracle_r"].values
+        for kind, each in (("fitted", run), ("untrained", adopt(make(session), session, splits, config))):
+            begun = time.perf_counter()
+            found = probe(each, session, field_of_view_deg=view)
+            print(f"{name}, {kind}: {figures(found, truth, well)}; {time.perf_counter() - begun:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
