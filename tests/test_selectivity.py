@@ -316,6 +316,23 @@ def test_what_cannot_be_judged_is_refused(seen):
     refused("bins in which every behaviour variable was measured", judge, run, session.assign(behavior=gone))
 
 
+@pytest.mark.parametrize("least_effect", [0.0, 0.1])
+def test_a_variable_of_two_values_has_no_square(seen, least_effect):
+    """The animal runs or stands, and fires twice as much when it runs."""
+    session, run, v, z = seen
+    runs = (z[:, 0] > 0).astype(np.float32)
+    behavior = session["behavior"].copy(deep=True)
+    behavior.values[:, 0] = runs
+    twofold = answering(seen, v * (1 + runs[:, None])).assign(behavior=behavior)
+    found = classify_selectivity(run, twofold, least_effect=least_effect)
+    assert not found["p"].isnull().any()
+    assert (found["verdict"].sel(variable="speed") == "depends").all()
+    # Half of a factor of two for each standard deviation of a variable that is 0 or 1.
+    effect = found["effect"].sel(variable="speed", term="linear")
+    assert float(effect.median()) == pytest.approx(np.log(2) / 2, abs=0.05)
+    np.testing.assert_allclose(found["effect"].sel(variable="speed", term="quadratic"), 0, atol=1e-6)
+
+
 def test_bins_without_a_measured_eye_are_left_out_and_counted(seen):
     session, run, v, _ = seen
     session = answering(seen, v)

@@ -162,7 +162,8 @@ def usable_bins(
 def _judged(found: xr.Dataset) -> xr.Dataset:
     """Effects and their errors with intervals, p, q and verdicts."""
     level, least_effect = found.attrs["level"], found.attrs["least_effect"]
-    size, error = np.abs(found["effect"].values), found["error"].values
+    # A term that says nothing, as the square of a variable of two values, has no error.
+    size, error = np.abs(found["effect"].values), np.maximum(found["error"].values, 1e-12)
     dof = np.maximum(found["n_independent"].values - 1, 1)
     beyond = t.sf((size - least_effect) / error, dof) + t.sf((size + least_effect) / error, dof)
     p = np.minimum(1, len(TERMS) * beyond.min(2))
