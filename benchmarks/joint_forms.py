@@ -15,29 +15,21 @@ import argparse
 import numpy as np
 import torch
 import xarray as xr
+from mouse import simulated_mouse
 
-from v1lib import align, bin_truth, joint_model, load_truth, score, split
+from v1lib import joint_model, score
 from v1lib.fit import JOINT_FIT
 from v1lib.models.joint import COMBINATIONS
 from v1lib.splits import Splits
-from v1lib.store import kept_fit, kept_recording
+from v1lib.store import kept_fit
 
-MINUTES, N_UNITS, FRAME_SHAPE = 10, 24, (30, 40)
+MOUSE = {"minutes": 10, "n_units": 24}
 POSITION = ("theta", "phi", "pitch", "roll")
 PLANTED = {
     "multiplicative": {f"simple * {name}": 1.0 for name in POSITION},
     "additive": {f"simple + {name}": 1.0 for name in POSITION},
 }
 SCORES = ("r", "bits_per_spike")
-
-
-def mouse(seed: int, mixture: dict[str, float]) -> tuple[xr.Dataset, xr.Dataset, Splits]:
-    """A simulated session, its truth, and its splits."""
-    recording = kept_recording(
-        seed=seed, minutes=MINUTES, n_units=N_UNITS, frame_shape=FRAME_SHAPE, mixture=mixture
-    )
-    session = align(recording)
-    return session, bin_truth(load_truth(recording.path), session), split(session)
 
 
 def scores_of(form: str, session: xr.Dataset, truth: xr.Dataset, splits: Splits) -> np.ndarray:
@@ -56,7 +48,10 @@ def main() -> None:
     ahead: dict[str, list[np.ndarray]] = {form: [] for form in PLANTED}
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         for planted, mixture in PLANTED.items():
-            found = {form: scores_of(form, *mouse(seed, mixture)) for form in COMBINATIONS}
+            found = {
+                form: scores_of(form, *simulated_mouse(seed, **MOUSE, mixture=mixture))
+                for form in COMBINATIONS
+            }
             (other,) = set(COMBINATIONS) - {planted}
             ahead[planted].append((found[planted] - found[other])[:2])
             print(

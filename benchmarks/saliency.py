@@ -19,39 +19,18 @@ import time
 import numpy as np
 import torch
 import xarray as xr
-from scipy.stats import rankdata
+from mouse import MODELS, auroc, fitted, simulated_mouse
 from training_speed import session_of
 
-from v1lib import align, bin_truth, load_truth, split
+from v1lib import split
 from v1lib.features import scaled_behavior, scaled_frames
-from v1lib.fit import FIELD_FIT, SHORT_FIT, FitConfig, Run, adopt
+from v1lib.fit import FitConfig, Run, adopt
 from v1lib.interpret.paper_saliency import paper_saliency
-from v1lib.interpret.saliency import GROUPS, METHODS, behavior_saliency
-from v1lib.models import SMALL_NETWORK, encoding_model, field_model
-from v1lib.store import kept_fit, kept_recording
+from v1lib.interpret.saliency import METHODS, behavior_saliency
+from v1lib.interpret.selectivity import GROUPS
+from v1lib.models import encoding_model
 
 BATCH, TIMED_UNITS = 256, 3
-
-
-def standard() -> tuple[xr.Dataset, xr.Dataset]:
-    """The session and truth of the simulated mouse."""
-    recording = kept_recording(seed=0, minutes=30, n_units=40, frame_shape=(30, 40))
-    session = align(recording)
-    return session, bin_truth(load_truth(recording.path), session)
-
-
-def fitted(name: str, session: xr.Dataset) -> Run:
-    """The own model or the small network, fitted to the mouse."""
-    if name == "own":
-        return kept_fit(lambda: field_model(session), session, split(session), FIELD_FIT)
-    made = lambda: encoding_model(session, **SMALL_NETWORK)  # noqa: E731
-    return kept_fit(made, session, split(session), SHORT_FIT)
-
-
-def auroc(score: np.ndarray, label: np.ndarray) -> float:
-    """Share of pairs of a planted and an absent dependence in which the planted one scores higher."""
-    ranks, planted = rankdata(score), int(label.sum())
-    return (ranks[label].sum() - planted * (planted + 1) / 2) / (planted * int((~label).sum()))
 
 
 def seconds(work) -> tuple[float, xr.Dataset]:
@@ -63,11 +42,11 @@ def seconds(work) -> tuple[float, xr.Dataset]:
 
 def methods(names: list[str]) -> None:
     """Method x AUROC x seconds."""
-    session, truth = standard()
+    session, truth, splits = simulated_mouse()
     depends = truth["depends_on"].sel(variable=session["variable"].values).astype(bool)
     groups = np.stack([depends.sel(variable=list(m)).any("variable").values for m in GROUPS.values()], axis=1)
     for name in names:
-        run = fitted(name, session)
+        run = fitted(name, session, splits)
         print(f"{name}: {session.sizes['unit']} units, {run.splits.bins('test').size} test bins")
         print(f"{'method':<34}{'AUROC':>8}{'s':>9}")
         for method in METHODS:
@@ -79,7 +58,7 @@ def methods(names: list[str]) -> None:
             for label, values in scores.items():
                 # Likelihood that is won by a permutation tells against dependence; signs of slopes do not.
                 size = values if label == "permutation" else np.abs(values)
-                print(f"{label:<34}{auroc(size.ravel(), planted.ravel()):>8.3f}{took:>9.1f}", flush=True)
+                print(f"{label:<34}{auroc(size, planted):>8.3f}{took:>9.1f}", flush=True)
         for through in (True, False):
             took, found = seconds(
                 lambda run=run, through=through: paper_saliency(run, session, through_shifter=through)
@@ -87,7 +66,7 @@ def methods(names: list[str]) -> None:
             # Of its columns those that are variables.
             size = np.abs(found["saliency"].sel(column=session["variable"].values).values)
             label = f"paper's, {'through' if through else 'without'} the shifter"
-            print(f"{label:<34}{auroc(size.ravel(), depends.values.ravel()):>8.3f}{took:>9.1f}", flush=True)
+            print(f"{label:<34}{auroc(size, depends.values):>8.3f}{took:>9.1f}", flush=True)
 
 
 def naive_seconds(run: Run, session: xr.Dataset) -> float:
@@ -109,12 +88,12 @@ def naive_seconds(run: Run, session: xr.Dataset) -> float:
 def cost() -> None:
     """Seconds for all units, the naive way and here."""
     print(f"{'':<24}{'units':>6}{'bins':>7}{'naive':>9}{'gradient':>10}{'ratio':>7}{'paper':>9}{'ratio':>7}")
-    mouse = standard()[0]
+    mouse, _, splits = simulated_mouse()
     noise = session_of(4000)
     paper = encoding_model(noise, center=(30.0, 40.0))
     untrained = adopt(paper, noise, split(noise), FitConfig(predict_offset=1, device="cpu"))
     for name, session, run in (
-        ("small network", mouse, fitted("network", mouse)),
+        ("small network", mouse, fitted("network", mouse, splits)),
         ("the paper's, untrained", noise, untrained),
     ):
         slow = naive_seconds(run, session)
@@ -131,7 +110,7 @@ def cost() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("part", choices=["methods", "cost"])
-    parser.add_argument("--model", nargs="+", choices=["own", "network"], default=["own", "network"])
+    parser.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS))
     arguments = parser.parse_args()
     print(f"{torch.get_num_threads()} threads")
     if arguments.part == "methods":

@@ -16,19 +16,10 @@ import time
 import numpy as np
 import torch
 import xarray as xr
-from scipy.stats import rankdata
+from mouse import auroc, fitted, simulated_mouse
 
-from v1lib import align, bin_truth, field_model, load_truth, split
-from v1lib.fit import FIELD_FIT
 from v1lib.interpret.dependence_kind import KINDS, dependence_kind
 from v1lib.interpret.selectivity import classify_selectivity
-from v1lib.store import kept_fit, kept_recording
-
-
-def auroc(planted: np.ndarray, p: np.ndarray) -> float:
-    """How often a planted dependence has a smaller p than one that is not there; half where equal."""
-    ranks, n, m = rankdata(-p.ravel()), int(planted.sum()), int((~planted).sum())
-    return float((ranks[planted.ravel()].sum() - n * (n + 1) / 2) / (n * m))
 
 
 def largest(truth: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -53,12 +44,8 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = []
     for seed in range(arguments.first, arguments.first + arguments.mice):
-        recording = kept_recording(
-            seed=seed, minutes=arguments.minutes, n_units=arguments.units, frame_shape=(30, 40)
-        )
-        session = align(recording)
-        truth = bin_truth(load_truth(recording.path), session)
-        run = kept_fit(lambda s=session: field_model(s), session, split(session), FIELD_FIT)
+        session, truth, splits = simulated_mouse(seed, minutes=arguments.minutes, n_units=arguments.units)
+        run = fitted("own", session, splits)
         begun = time.perf_counter()
         found, kinds = classify_selectivity(run, session), dependence_kind(run, session)
         seconds = time.perf_counter() - begun
@@ -76,7 +63,7 @@ def summary(rows: list[tuple[np.ndarray, ...]], level: float) -> str:
     planted, p, verdict, made, signed = (np.concatenate(part) for part in zip(*rows, strict=True))
     depends, none = verdict == "depends", ~planted.any(1)
     return (
-        f"AUROC {auroc(planted, p):.4f}, found {depends[planted].mean():.3f} of {planted.sum()}, "
+        f"AUROC {auroc(-p, planted):.4f}, found {depends[planted].mean():.3f} of {planted.sum()}, "
         f"false {depends[~planted].mean():.3f} of {(~planted).sum()}; in {none.sum()} units "
         f"without behaviour p < {level:g} in {(p[none] < level).mean():.3f}, "
         f"corrected {depends[none].mean():.3f}; "

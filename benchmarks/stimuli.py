@@ -21,55 +21,22 @@ import time
 import numpy as np
 import torch
 import xarray as xr
+from mouse import fitted, simulated_mouse
+from training_speed import session_of
 
-from v1lib import align, bin_truth, load_truth, score
-from v1lib.fit import FIELD_FIT, PAPER_FIT, SHORT_FIT, Run, adopt
+from v1lib import score, split
+from v1lib.fit import PAPER_FIT, Run, adopt
 from v1lib.interpret.inside import unit_fields
 from v1lib.interpret.paper_stimuli import paper_stimuli
 from v1lib.interpret.stimuli import synthesize_stimuli
 from v1lib.interpret.stimulus_match import match_planted, regressed_fields, strongest_frames
-from v1lib.models import SMALL_NETWORK, encoding_model, field_model
 from v1lib.models.paper import paper_model
-from v1lib.splits import Splits, split
-from v1lib.store import kept_fit, kept_recording
 
 #: Steps of the paper's recipe that are timed, and those that it takes for a unit.
 TIMED_STEPS, PAPER_STEPS = 5, 100 * 100
 #: Steps of a stimulus here, at most.
 MOST_STEPS = 60
 CLASSES = ("simple", "normalized", "complex", "direction")
-
-
-def noise_session(n_bins: int = 1200, n_units: int = 68) -> xr.Dataset:
-    """A session of noise in two files of the paper's sizes."""
-    rng = np.random.default_rng(0)
-    file = np.repeat([0, 1], n_bins // 2)
-    return xr.Dataset(
-        {
-            "frames": (("time", "y", "x"), rng.integers(0, 256, (n_bins, 60, 80), np.uint8)),
-            "behavior": (("time", "variable"), rng.normal(size=(n_bins, 6)).astype(np.float32)),
-            "activity": (
-                ("time", "unit"),
-                rng.poisson(0.4, (n_bins, n_units)).astype(np.uint16),
-                {"kind": "spike_count"},
-            ),
-            "stretch": ("time", file.astype(np.int32)),
-        },
-        {
-            "time": (np.arange(n_bins) + 0.5) * 0.048 + 60 * file,
-            "variable": ["speed", "pitch", "roll", "phi", "theta", "pupil"],
-            "unit": np.arange(n_units),
-            "part": ("time", np.array(["train", "test"])[file]),
-        },
-        {
-            "schema_version": 1,
-            "animal": "noise",
-            "session": "noise",
-            "source": "benchmark",
-            "bin_width_s": 0.048,
-            "v1lib_version": "0",
-        },
-    )
 
 
 def cost(name: str, run: Run, session: xr.Dataset) -> None:
@@ -99,26 +66,18 @@ def cost(name: str, run: Run, session: xr.Dataset) -> None:
     )
 
 
-def standard_mouse() -> tuple[xr.Dataset, xr.Dataset, Splits]:
-    """Session, truth and splits."""
-    recording = kept_recording(seed=0, minutes=30, n_units=40, frame_shape=(30, 40))
-    session = align(recording)
-    return session, bin_truth(load_truth(recording.path), session), split(session)
-
-
 def costs(mouse: bool) -> None:
-    session = noise_session()
-    run = adopt(paper_model(session), session, split(session, "paper"), PAPER_FIT)
+    session = session_of(4000)
+    run = adopt(paper_model(session), session, split(session), PAPER_FIT)
     cost("the paper's network", run, session)
     if mouse:
-        session, _, splits = standard_mouse()
-        run = kept_fit(lambda: field_model(session), session, splits, FIELD_FIT)
-        cost("own model", run, session)
+        session, _, splits = simulated_mouse()
+        cost("own model", fitted("own", session, splits), session)
 
 
 def recovery(network: bool) -> None:
-    session, truth, splits = standard_mouse()
-    run = kept_fit(lambda: field_model(session), session, splits, FIELD_FIT)
+    session, truth, splits = simulated_mouse()
+    run = fitted("own", session, splits)
     found = synthesize_stimuli(run, session)
     fields = {
         "synthesised stimulus": strongest_frames(found),
@@ -134,7 +93,7 @@ def recovery(network: bool) -> None:
     ]
     print(f"beyond the best natural window of the test part: {better} of {session.sizes['unit']} units")
     if network:
-        run = kept_fit(lambda: encoding_model(session, **SMALL_NETWORK), session, splits, SHORT_FIT)
+        run = fitted("network", session, splits)
         fields = {"network, stimulus": strongest_frames(synthesize_stimuli(run, session))}
         rows(fields, truth, score(run, session, truth))
 

@@ -121,6 +121,22 @@ def test_prediction_does_not_depend_on_how_time_is_cut(planted):
     np.testing.assert_allclose(part[2:], whole[402:700], rtol=1e-4, atol=1e-6)
 
 
+def test_a_part_is_predicted_as_in_the_whole_and_alone(planted):
+    session, _, splits = planted
+    run = fit(encoding_model(session, "orig", **SMALL), session, splits, QUICK)
+    whole, lead = predict(run, session).values, run.model.seq_len - 1 + run.config.predict_offset
+    for part in ("test", "validation"):
+        made = predict(run, session, part=part).values
+        read = np.concatenate([np.arange(a + lead, b) for a, b in splits.ranges(part)])
+        # Pieces of other lengths add up in another order.
+        np.testing.assert_allclose(made[read], whole[read], rtol=1e-4, atol=1e-6)
+        assert np.isnan(np.delete(made, read, axis=0)).all()
+    with pytest.raises(InputError, match=r"^splits: part: expected train, validation or test, found 'all'"):
+        predict(run, session, part="all")
+    with pytest.raises(InputError, match=r"^splits: .*: expected ranges inside one stretch of the session"):
+        predict(run, session.isel(time=slice(0, 700)), part="test")
+
+
 def test_chunks_cover_training_bins_once_and_no_others():
     ranges = ((0, 150), (200, 231), (300, 310), (400, 402))
     lead, hit = 3, np.zeros(500, int)

@@ -36,7 +36,7 @@ def many():
 def pretend(monkeypatch, values):
     """Let the runs of the test predict `values`."""
     made = xr.DataArray(values, dims=("time", "unit"))
-    monkeypatch.setattr(nulls, "predict", lambda run, session: made)
+    monkeypatch.setattr(nulls, "predict", lambda run, session, part: made)
 
 
 @pytest.mark.parametrize("n", [97, 240])

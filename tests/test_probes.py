@@ -8,8 +8,9 @@ from torch.nn.functional import softplus
 
 from v1lib.errors import InputError
 from v1lib.fit import FitConfig, fit
-from v1lib.interpret import probes
-from v1lib.interpret.probes import drifting_gratings, probe
+from v1lib.interpret.probes import probe
+from v1lib.interpret.tuning import amplitude_at, direction_tuning
+from v1lib.interpret.visual_stimuli import drifting_gratings
 from v1lib.models import field_model, joint_model
 from v1lib.splits import split
 
@@ -105,10 +106,10 @@ def test_modulation_is_the_amplitude_at_the_grating_s_frequency():
     """Against a Fourier sum over whole cycles, to which least squares comes down there."""
     t = np.arange(20)
     rates = (3 + 2 * np.cos(2 * np.pi * 0.25 * t + 0.7) + np.cos(2 * np.pi * 0.5 * t))[:, None]
-    assert probes._amplitude(rates, 0.25)[0] == pytest.approx(2.0, abs=1e-9)
+    assert amplitude_at(rates, 0.25)[0] == pytest.approx(2.0, abs=1e-9)
     # Of a cycle that is not whole the fit of sine and constant still finds it.
     part = (3 + 2 * np.cos(2 * np.pi * 0.19 * t + 0.7))[:, None]
-    assert probes._amplitude(part, 0.19)[0] == pytest.approx(2.0, abs=1e-9)
+    assert amplitude_at(part, 0.19)[0] == pytest.approx(2.0, abs=1e-9)
 
 
 def test_indices_of_curves_that_are_known():
@@ -122,7 +123,7 @@ def test_indices_of_curves_that_are_known():
         ],
         axis=1,
     )
-    found = probes._tuning(directions, curves)
+    found = direction_tuning(directions, curves)
     # Of 1 + cos the mean vector has half the length.
     np.testing.assert_allclose(found["orientation_index"][:2], [0.5, 0.0], atol=1e-9)
     np.testing.assert_allclose(found["direction_index"][:2], [0.0, 0.5], atol=1e-9)

@@ -14,7 +14,8 @@ from v1lib.features import scaled_behavior, scaled_frames
 from v1lib.fit import FitConfig, adopt, predict
 from v1lib.interpret.behavior_path import _PlainGRU
 from v1lib.interpret.paper_saliency import paper_saliency, paper_selectivity
-from v1lib.interpret.saliency import GROUPS, METHODS, behavior_saliency
+from v1lib.interpret.saliency import METHODS, behavior_saliency
+from v1lib.interpret.selectivity import GROUPS
 from v1lib.models import encoding_model, field_model, joint_model
 from v1lib.score import scored_segments
 from v1lib.splits import split

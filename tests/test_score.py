@@ -38,7 +38,7 @@ def scored_bins(run):
 def pretend(monkeypatch, values, session):
     """Let the runs of the test predict `values`."""
     made = xr.DataArray(values, {"unit": session["unit"]}, ("time", "unit"))
-    monkeypatch.setattr(score_module, "predict", lambda run, s: made)
+    monkeypatch.setattr(score_module, "predict", lambda run, s, part: made)
 
 
 def test_another_animal_of_the_same_bins_is_refused(fitted):
@@ -118,7 +118,7 @@ def test_intervals_of_means_count_the_differences_between_units(fitted, monkeypa
     noise = np.random.default_rng(0).normal(size=rate.shape) * np.array([0, 0.5, 2, 8, 30])
     values = {False: rate + noise, True: rate}
     calls = iter([False, False, True])
-    made = lambda run, s: xr.DataArray(values[next(calls)], dims=("time", "unit"))  # noqa: E731
+    made = lambda run, s, part=None: xr.DataArray(values[next(calls)], dims=("time", "unit"))  # noqa: E731
     monkeypatch.setattr(score_module, "predict", made)
     scores, difference = score(run, session), paired_difference(run, run, session)
     for found, name in ((scores, "r"), (difference, "difference")):
@@ -205,7 +205,7 @@ def test_paired_difference_finds_a_planted_one(fitted, monkeypatch):
     rate = truth["rate"].values
     better, worse = (rate + noise * rng.normal(size=rate.shape) for noise in (0.3, 0.6))
     outcomes = iter([better, worse, better, better, better, worse])
-    made = lambda run, s: xr.DataArray(next(outcomes), dims=("time", "unit"))  # noqa: E731
+    made = lambda run, s, part=None: xr.DataArray(next(outcomes), dims=("time", "unit"))  # noqa: E731
     monkeypatch.setattr(score_module, "predict", made)
     found = paired_difference(run, run, session)
     low, high = found["mean_difference_interval"].values
@@ -232,7 +232,7 @@ def test_one_run_given_two_sessions(fitted, monkeypatch):
     session, truth, run = fitted
     blank = session.assign(activity=session["activity"] * 0)
     values = {id(session): truth["rate"].values, id(blank): truth["rate"].values[::-1]}
-    made = lambda run, s: xr.DataArray(values[id(s)], dims=("time", "unit"))  # noqa: E731
+    made = lambda run, s, part=None: xr.DataArray(values[id(s)], dims=("time", "unit"))  # noqa: E731
     monkeypatch.setattr(score_module, "predict", made)
     found = paired_difference(run, run, session, session_b=blank)
     # The activity is the first session's: the rate of other moments is worth nothing, so all of r is lost.

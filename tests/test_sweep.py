@@ -113,13 +113,12 @@ def test_results_are_those_of_the_same_fits_made_by_hand(plan, client, files, on
         expected = score(replace(run, splits=shorter), session)
         assert expected.attrs["n_bins"] == sum(b - a - 6 for a, b in splits.test)
         for name in ("r", "r_smooth", "bits_per_spike"):
-            np.testing.assert_allclose(
-                own[name], expected[name], rtol=1e-9, atol=1e-12
-            )  # sums in other orders
+            # Ranges that begin elsewhere are predicted in other pieces, whose float32 sums differ.
+            np.testing.assert_allclose(own[name], expected[name], rtol=1e-5, atol=1e-7)
         figure = paper_score(replace(run, splits=shorter), session)["paper_r"]
-        np.testing.assert_allclose(own["paper_r"], figure, rtol=1e-9)
+        np.testing.assert_allclose(own["paper_r"], figure, rtol=1e-5, atol=1e-7)
         sums = own["block_sums"].values  # (unit, block, moment)
-        np.testing.assert_allclose(r_from_sums(sums.sum(axis=1).T), expected["r"], rtol=1e-9)
+        np.testing.assert_allclose(r_from_sums(sums.sum(axis=1).T), expected["r"], rtol=1e-5, atol=1e-7)
         assert sums[:, :, 0].sum(axis=1) == pytest.approx(expected.attrs["n_bins"])
         assert own["weights"] == sum(p.numel() for p in run.model.parameters())
         assert own["seconds"] == run.provenance["seconds"] and 0.05 < own["peak_gib"] < 16
@@ -468,7 +467,7 @@ def test_a_scheduler_that_is_killed_loses_nothing_that_is_finished(
     Processes.wait(lambda: list((root / "results").glob("*.nc")))
     first.scheduler.kill()
     out, err = going.communicate(timeout=600)
-    assert going.returncode == 2, out
+    assert going.returncode == 2, out + err
     assert (
         "expected a scheduler that answers to the end (what is finished is kept: run the plan again)" in err
     )

@@ -55,6 +55,18 @@ def batches(
         yield torch.from_numpy(np.stack(bins)), torch.from_numpy(np.stack(scored))
 
 
+def inside_stretches(splits: Splits, session: xr.Dataset, part: str) -> Ranges:
+    """The ranges of a part, refused if there is none or one that is not inside a stretch of the session."""
+    stretches, ranges = np.array(stretch_ranges(session)), splits.ranges(part)
+    if not ranges:
+        raise InputError("splits", part, "at least one range of bins", "none")
+    for a, b in ranges:
+        if not ((stretches[:, 0] <= a) & (b <= stretches[:, 1])).any():
+            expected = f"ranges inside one stretch of the session ({session.sizes['time']} bins)"
+            raise InputError("splits", part, expected, f"({a}, {b})")
+    return ranges
+
+
 def check_ranges(splits: Splits, session: xr.Dataset, lead: int) -> None:
     """Refuse splits that cannot be cut into batches of this session.
 
@@ -64,16 +76,9 @@ def check_ranges(splits: Splits, session: xr.Dataset, lead: int) -> None:
         If a part is empty, shares bins with another or lies outside the session's stretches, or no range
         of the train or validation part has more than `lead` bins.
     """
-    stretches = np.array(stretch_ranges(session))
     uses = np.zeros(session.sizes["time"], int)
     for part in PARTS:
-        ranges = splits.ranges(part)
-        if not ranges:
-            raise InputError("splits", part, "at least one range of bins", "none")
-        for a, b in ranges:
-            if not ((stretches[:, 0] <= a) & (b <= stretches[:, 1])).any():
-                expected = f"ranges inside one stretch of the session ({session.sizes['time']} bins)"
-                raise InputError("splits", part, expected, f"({a}, {b})")
+        for a, b in inside_stretches(splits, session, part):
             uses[a:b] += 1
     if uses.max() > 1:
         raise InputError("splits", "parts", "each bin at most once", f"bin {uses.argmax()} more often")

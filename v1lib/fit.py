@@ -22,7 +22,7 @@ import xarray as xr
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from v1lib.batches import batches, bins_left_out, check_ranges
+from v1lib.batches import batches, bins_left_out, check_ranges, inside_stretches
 from v1lib.checkpointing import Training, own_generators, restore_training, save_training
 from v1lib.errors import InputError, check_real, check_whole
 from v1lib.features import Scaling, check_scaling, fit_scaling, frame_range, scaled_behavior
@@ -385,26 +385,34 @@ def adopt(model: Model, session: xr.Dataset, splits: Splits, config: FitConfig) 
     return Run(model.cpu().eval(), config, splits, scaling, history, _origin(session) | {"seconds": 0.0})
 
 
-def predict(run: Run, session: xr.Dataset) -> xr.DataArray:
+def predict(run: Run, session: xr.Dataset, *, part: str | None = None) -> xr.DataArray:
     """The run's rate (expected count, or fluorescence) of each unit in each bin.
+
+    Parameters
+    ----------
+    run : Run
+    session : xarray.Dataset
+    part : str, optional
+        ``train``, ``validation`` or ``test``: only in the ranges of this part of the run's splits, each read
+        by itself; NaN in all other bins. All stretches if left out.
 
     Returns
     -------
     xarray.DataArray, dims (time, unit), float32
         Aligned to the bin that is predicted. NaN in the first ``seq_len - 1 + predict_offset`` bins of
-        each stretch, which have no whole window behind them. Computed on the device of the fit's
+        each stretch or range, which have no whole window behind them. Computed on the device of the fit's
         configuration, or as ``auto`` on a machine that does not have it.
 
     Raises
     ------
     InputError
-        If session and model do not match.
+        If session and model do not match, `part` is none, or the run's splits are not of this session.
     MemoryShortError
         If there is not enough memory.
     """
     _check("predict", run.model, session)
     lead = run.model.seq_len - 1 + run.config.predict_offset
-    ranges = tuple(stretch_ranges(session))
+    ranges = tuple(stretch_ranges(session)) if part is None else inside_stretches(run.splits, session, part)
     device = _device_here(run.config)
     with _memory_named("predict", session, run.config, device):
         data = _data(session, run.scaling, device)

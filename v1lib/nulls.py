@@ -84,7 +84,8 @@ def circular_shift_null(
     check_real("circular_shift_null", "min_shift_s", min_shift_s, 0.0, np.inf)
     segments = scored_segments(run, session, part)
     traces = [
-        values.astype(np.float64) for values in (predict(run, session).values, session["activity"].values)
+        values.astype(np.float64)
+        for values in (predict(run, session, part=part).values, session["activity"].values)
     ]
     rows = {
         suffix: [np.concatenate(smoothed("circular_shift_null", trace, segments, bins)) for trace in traces]

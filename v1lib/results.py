@@ -94,7 +94,7 @@ def scores(run: Run, session: xr.Dataset, truth: xr.Dataset | None, warmup_bins:
         If no test range is long enough.
     """
     ranges = _scored(run.splits, warmup_bins)
-    predicted = predict(run, session)
+    predicted = predict(run, session, part="test")
     segments = [np.arange(a, b) for a, b in ranges]
     activity = session["activity"].values.astype(np.float64)
     made, counts = (

@@ -103,7 +103,7 @@ def score(
     check_session("score", run, session)
     segments = scored_segments(run, session, part)
     counts = session["activity"].values.astype(np.float64)
-    predicted = predict(run, session).values.astype(np.float64)
+    predicted = predict(run, session, part=part).values.astype(np.float64)
     rng = np.random.default_rng(seed)
     # Streams of their own: what is drawn for one score does not depend on which others there are.
     bits_rng, oracle_rng, ceiling_rng = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(3))
@@ -286,7 +286,7 @@ def paper_score(run: Run, session: xr.Dataset) -> xr.Dataset:
         raise InputError("paper_score", "test", f"at least {box} bins, the boxcar", str(bins.size))
     made, measured = (
         smooth_over_ends(values[bins], box)
-        for values in (predict(run, session).values, session["activity"].values)
+        for values in (predict(run, session, part="test").values, session["activity"].values)
     )
     r, error = pearson(made, measured), np.square(made - measured).mean(axis=0)
     mean = mean_of_finite(r)

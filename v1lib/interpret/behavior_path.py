@@ -23,10 +23,11 @@ from torch.overrides import TorchFunctionMode
 from v1lib.errors import InputError, check_flag
 from v1lib.features import frame_range, scaled_behavior
 from v1lib.fit import Model, Run, choose_device
+from v1lib.interpret.showing import check_fitted
 from v1lib.models.encoding import EncodingModel, warp
 from v1lib.models.field import FieldModel
 from v1lib.models.joint import JointModel
-from v1lib.score import check_session, scored_segments
+from v1lib.score import scored_segments
 
 #: Bins whose rates are made at once; fewer where convolutions are differentiated, whose maps are large.
 _PIECE, _PIECE_SEEING = 256, 64
@@ -68,7 +69,8 @@ class BehaviorPath:
         _check(where, run, session)
         check_flag(where, "through_shifter", through_shifter)
         self.run, self.where = run, where
-        self.bins = np.concatenate(scored_segments(run, session, part))
+        segments = scored_segments(run, session, part)
+        self.bins = np.concatenate(segments)
         self.values = session["behavior"].values.astype(np.float64)
         self._light = session[["behavior", "stretch"]]
         self._frames = session["frames"].values
@@ -77,7 +79,7 @@ class BehaviorPath:
         self._model = copy.deepcopy(run.model).to(self._device).eval()
         self._rest = _rest(self._model)
         self.through_shifter = through_shifter and self._model.sees and self._model.shifter is not None
-        self._pieces = self._cut(part, session)
+        self._pieces = self._cut(segments)
         self._seen: list[Tensor] = []
         here = self.columns(self.values)
         if not self.through_shifter:
@@ -88,12 +90,12 @@ class BehaviorPath:
         if not np.isfinite(self.base).all():
             raise InputError(where, "run", "a model and a session that give finite rates", "NaN or infinity")
 
-    def _cut(self, part: str, session: xr.Dataset) -> list[tuple[int, int]]:
+    def _cut(self, segments: list[np.ndarray]) -> list[tuple[int, int]]:
         """Ranges of the bins that are read, each with the lead of its first window."""
         lead, offset = self._model.seq_len - 1, self.run.config.predict_offset
         size = _PIECE_SEEING if self.through_shifter else _PIECE
         found = []
-        for segment in scored_segments(self.run, session, part):
+        for segment in segments:
             first, stop = int(segment[0]) - offset, int(segment[-1]) - offset + 1
             found += [(a - lead, min(a + size, stop)) for a in range(first, stop, size)]
         return found
@@ -182,20 +184,12 @@ class BehaviorPath:
 
 
 def _check(where: str, run: Run, session: xr.Dataset) -> None:
-    if not isinstance(run, Run):
-        raise InputError(where, "run", "a Run, as fit gives it", type(run).__name__)
+    check_fitted(where, run, session)
     model = run.model
     if not isinstance(model, EncodingModel | FieldModel | JointModel):
         raise InputError(where, "run", "an EncodingModel, FieldModel or JointModel", type(model).__name__)
     if not model.columns:
         raise InputError(where, "run", "a model that reads behaviour", "one that reads none")
-    check_session(where, run, session)
-    shape = (session.sizes["y"], session.sizes["x"])
-    if model.sees and shape != model.frame_shape:
-        raise InputError(where, "frames", f"frames of {model.frame_shape}, the model's", f"{shape}")
-    if session.sizes["unit"] != model.n_units:
-        expected = f"{model.n_units} units, the model's"
-        raise InputError(where, "session", expected, f"{session.sizes['unit']}")
     if np.isinf(session["behavior"].values).any():
         raise InputError(where, "behavior", "finite values, or NaN where not measured", "infinity")
 

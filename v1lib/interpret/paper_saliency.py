@@ -14,7 +14,7 @@ import xarray as xr
 from v1lib.errors import InputError, check_real
 from v1lib.fit import Run
 from v1lib.interpret.behavior_path import BehaviorPath
-from v1lib.interpret.selectivity import GROUPS
+from v1lib.interpret.selectivity import GROUPS, places_of_groups
 
 
 def paper_saliency(
@@ -103,11 +103,7 @@ def paper_selectivity(
     flat = spread <= 1e-12 * np.abs(values).max(axis=0)
     z = np.where(flat, 0.0, (values - values.mean(axis=0)) / np.where(flat, 1.0, spread))
     columns = [str(name) for name in saliency["column"].values]
-    members = {
-        group: [i for i, name in enumerate(columns) if name.removeprefix("d_") in variables]
-        for group, variables in GROUPS.items()
-    }
-    members = {group: places for group, places in members.items() if places}
+    members = places_of_groups([name.removeprefix("d_") for name in columns])
     if not members:
         raise InputError(where, "column", f"variables of the groups {list(GROUPS)}", f"{columns}")
     modulated = np.stack([(np.abs(z[:, places]) > beyond).any(axis=1) for places in members.values()], axis=1)

@@ -22,7 +22,7 @@ from v1lib.bootstrap import BLOCK_S, in_blocks
 from v1lib.errors import InputError, check_real, check_whole
 from v1lib.fit import Run
 from v1lib.interpret.behavior_path import BehaviorPath
-from v1lib.interpret.selectivity import GROUPS
+from v1lib.interpret.selectivity import places_of_groups
 from v1lib.metrics import bits_from_sums, poisson_gain
 
 METHODS = (
@@ -74,8 +74,9 @@ def behavior_saliency(
         ``permutation``: what of the variable cannot be told from the others by linear regression over the
         training part is put in another order, in blocks of time, and added again.
 
-        ``shapley``: of the groups :data:`GROUPS`, exactly over all coalitions; who is not in a coalition is
-        at the training mean. Over the groups it sums as the integrated gradients do.
+        ``shapley``: of the groups :data:`v1lib.interpret.selectivity.GROUPS`, exactly over all coalitions;
+        who is not in a coalition is at the training mean. Over the groups it sums as the integrated
+        gradients do.
     part : str
         Whose bins are averaged over, those with a whole window inside one range.
     through_shifter : bool
@@ -130,8 +131,9 @@ def behavior_saliency(
         block = max(1, round(block_s / float(session.attrs["bin_width_s"])))
         found, lost = _permuted(path, session, part, permutations, block, np.random.default_rng(seed))
     else:
-        dim, labels = "group", [group for group in GROUPS if set(GROUPS[group]) & set(names)]
-        found = _summary(_shapley(path, mean, names, labels))
+        groups = places_of_groups(names)
+        dim, labels = "group", list(groups)
+        found = _summary(_shapley(path, mean, list(groups.values())))
     signed, size, root = found
     chosen = {"gradient": signed, "absolute": size}.get(method, root)
     counts = session["activity"].attrs["kind"] == "spike_count"
@@ -234,27 +236,20 @@ def _occluded(path: BehaviorPath, mean: np.ndarray) -> Iterator[np.ndarray]:
     yield path.base - np.stack(without)
 
 
-def _shapley(
-    path: BehaviorPath, mean: np.ndarray, names: list[str], groups: list[str]
-) -> Iterator[np.ndarray]:
-    """What each group adds to the rate, averaged over the orders in which groups may come."""
+def _shapley(path: BehaviorPath, mean: np.ndarray, groups: list[list[int]]) -> Iterator[np.ndarray]:
+    """What each group of variables adds to the rate, averaged over the orders in which groups may come."""
     n = len(groups)
     found = np.zeros((n, *path.base.shape))
     for size in range(n + 1):
         for present in combinations(range(n), size):
-            absent = [groups[number] for number in range(n) if number not in present]
-            rates = _at_mean(path, mean, [i for i, name in enumerate(names) if _group(name) in absent])
+            absent = [place for number in range(n) if number not in present for place in groups[number]]
+            rates = _at_mean(path, mean, absent)
             for number in range(n):
                 there = number in present
                 before = size - there
                 weight = factorial(before) * factorial(n - 1 - before) / factorial(n)
                 found[number] += (weight if there else -weight) * rates
     yield found
-
-
-def _group(variable: str) -> str | None:
-    """The group that a variable belongs to."""
-    return next((group for group, members in GROUPS.items() if variable in members), None)
 
 
 def _permuted(

@@ -27,8 +27,8 @@ from scipy.stats import false_discovery_control, norm, rankdata, t
 from v1lib.errors import InputError, check_real
 from v1lib.fit import Run
 from v1lib.interpret.receptive_fields import check_bins
+from v1lib.interpret.showing import check_fitted
 from v1lib.interpret.vision_response import vision_response
-from v1lib.session import check_is_session
 
 #: Groups of behaviour variables, as the paper has them.
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -128,11 +128,18 @@ def classify_selectivity(
     return _judged(found)
 
 
+def places_of_groups(names: list[str]) -> dict[str, list[int]]:
+    """Of each of :data:`GROUPS` the places of its members among `names`; groups without one are left out."""
+    places = {
+        group: [place for place, name in enumerate(names) if name in members]
+        for group, members in GROUPS.items()
+    }
+    return {group: found for group, found in places.items() if found}
+
+
 def check_counts(where: str, run: Run, session: xr.Dataset) -> None:
-    """Refuse what is no fitted run, and activity that is no spike count."""
-    if not isinstance(run, Run):
-        raise InputError(where, "run", "a fitted run", type(run).__name__)
-    check_is_session(where, session)
+    """Refuse what is no fitted run of the session, and activity that is no spike count."""
+    check_fitted(where, run, session)
     if session["activity"].attrs["kind"] != "spike_count":
         raise InputError(where, "activity", "spike counts", repr(session["activity"].attrs["kind"]))
 
@@ -172,11 +179,7 @@ def _judged(found: xr.Dataset) -> xr.Dataset:
         q[there] = false_discovery_control(p[there])
     depends, absent = q < level, t.sf((least_effect - size) / error, dof).max(2) < level
     half = t.isf(level / 2, dof) * error
-    names = found["variable"].values.tolist()
-    groups = {
-        group: [names.index(one) for one in members if one in names] for group, members in GROUPS.items()
-    }
-    groups = {group: members for group, members in groups.items() if members}
+    groups = places_of_groups(found["variable"].values.tolist())
     some = np.stack([depends[:, members].any(1) for members in groups.values()], axis=1)
     none = np.stack([absent[:, members].all(1) for members in groups.values()], axis=1) & ~some
     return found.assign(

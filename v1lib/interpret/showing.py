@@ -54,16 +54,24 @@ def in_units(run: Run, session: xr.Dataset, rates: np.ndarray, unit: int | None 
     return rates * sd[:, None] + mean[:, None]
 
 
-def check_run(where: str, run: Run, session: xr.Dataset) -> None:
-    """A fitted run of a model that sees, and the session it was fitted to."""
+def check_fitted(where: str, run: Run, session: xr.Dataset) -> None:
+    """A fitted run, and the session it was fitted to, with frames as the model sees them if it sees."""
     if not isinstance(run, Run):
-        raise InputError(where, "run", "a Run, as fit gives", type(run).__name__)
+        raise InputError(where, "run", "a Run, as fit gives it", type(run).__name__)
+    check_session(where, run, session)
+    model, shape = run.model, (session.sizes["y"], session.sizes["x"])
+    if model.sees and shape != tuple(model.frame_shape):
+        raise InputError(where, "frames", f"frames of {model.frame_shape}, the model's", f"{shape}")
+    if session.sizes["unit"] != model.n_units:
+        found = f"{session.sizes['unit']}"
+        raise InputError(where, "session", f"{model.n_units} units, the model's", found)
+
+
+def check_run(where: str, run: Run, session: xr.Dataset) -> None:
+    """As :func:`check_fitted`, of a model that sees."""
+    check_fitted(where, run, session)
     if not run.model.sees:
         raise InputError(where, "run", "a model that sees", "one without vision")
-    check_session(where, run, session)
-    shape = (session.sizes["y"], session.sizes["x"])
-    if shape != tuple(run.model.frame_shape):
-        raise InputError(where, "frames", f"frames of {run.model.frame_shape}, the model's", f"{shape}")
 
 
 @contextmanager

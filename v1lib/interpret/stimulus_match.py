@@ -17,6 +17,7 @@ from v1lib.errors import InputError, check_real
 from v1lib.fit import Run
 from v1lib.interpret.inside import learned_shift
 from v1lib.interpret.receptive_fields import gaze_corrected, linear_fields
+from v1lib.interpret.visual_stimuli import degrees_of_pixel, degrees_of_view
 
 #: Parameters of :func:`fit_gabors`.
 GABOR = ("azimuth", "elevation", "width", "length", "orientation", "spatial_frequency")
@@ -142,11 +143,8 @@ def fit_gabors(fields: np.ndarray, field_of_view_deg: float) -> xr.DataArray:
         0 to 180) and frequency (cycles/deg), NaN for a field that is 0; the coordinate ``explained`` (unit),
         the share of the field's squares that is the Gabor's.
     """
-    rows, columns = fields.shape[1:]
-    focal_px = columns / 2 / np.tan(np.deg2rad(field_of_view_deg / 2))
-    deg = float(np.rad2deg(1 / focal_px))
-    down, right = np.mgrid[:rows, :columns]
-    grid = np.stack([right - (columns - 1) / 2, (rows - 1) / 2 - down]) * deg
+    deg = degrees_of_pixel(fields.shape[2], field_of_view_deg)
+    grid = degrees_of_view(fields.shape[1:], field_of_view_deg)
     fits = [
         _fit_gabor(field / peak, grid, deg) if (peak := np.abs(field).max()) else _NONE for field in fields
     ]

@@ -29,6 +29,7 @@ from v1lib.plots.model import (
     plot_model_scores,
     plot_time_courses,
 )
+from v1lib.plots.probes import plot_agreement, plot_indices, plot_orientation_errors, plot_tuning
 from v1lib.plots.real import (
     plot_against_ceiling,
     plot_grating,
@@ -54,6 +55,7 @@ from v1lib.plots.recorded import (
     plot_streams,
     plot_units_by_condition,
 )
+from v1lib.plots.selectivity import plot_effects, plot_prevalence, plot_verdicts
 from v1lib.plots.style import COLORS, SIGNED_MAP, use_style
 
 __all__ = [
@@ -61,11 +63,13 @@ __all__ = [
     "SIGNED_MAP",
     "plot_against_ceiling",
     "plot_against_truth",
+    "plot_agreement",
     "plot_alignment_quality",
     "plot_behavior",
     "plot_ceilings",
     "plot_clock_errors",
     "plot_differences",
+    "plot_effects",
     "plot_eye_against_head",
     "plot_field_pairs",
     "plot_forest",
@@ -77,6 +81,7 @@ __all__ = [
     "plot_groups",
     "plot_head_tilt",
     "plot_histories",
+    "plot_indices",
     "plot_ladder",
     "plot_lags",
     "plot_leaks",
@@ -88,9 +93,11 @@ __all__ = [
     "plot_missed",
     "plot_model_scores",
     "plot_null",
+    "plot_orientation_errors",
     "plot_paired",
     "plot_pictures",
     "plot_planted",
+    "plot_prevalence",
     "plot_receptive_fields",
     "plot_repeats",
     "plot_shift_against_truth",
@@ -100,8 +107,10 @@ __all__ = [
     "plot_streams",
     "plot_time_courses",
     "plot_trial_scores",
+    "plot_tuning",
     "plot_two_measures",
     "plot_two_pupils",
     "plot_units_by_condition",
+    "plot_verdicts",
     "use_style",
 ]

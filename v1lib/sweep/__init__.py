@@ -234,14 +234,22 @@ def _fit_all(client: Any, rows: list[Row]) -> dict[Row, str]:
                     note_failure(row, reason)
                 else:
                     forget_failure(row)
-                running = 0 if bar.disable else sum(map(bool, client.processing().values()))
+                running = 0 if bar.disable else _n_running(client)
                 bar.set_postfix(done=number - len(reasons), running=running, failed=len(reasons))
                 bar.update()
     except BaseException:
         if client.status == "running":
-            client.cancel([*futures, *ready.values()])
+            with suppress(OSError):  # a scheduler that has gone has nothing left to cancel
+                client.cancel([*futures, *ready.values()])
         raise
     return reasons
+
+
+def _n_running(client: Any) -> int:
+    """Workers that make a row now."""
+    with suppress(OSError):  # of a lost scheduler the next future tells
+        return sum(map(bool, client.processing().values()))
+    return 0
 
 
 def _check_threads(client: Any) -> None:
@@ -257,7 +265,8 @@ def _reason(client: Any, future: Any) -> str:
     from dask.distributed import CancelledError
 
     if future.status == "finished":
-        with suppress(CancelledError):
+        # The scheduler may go between the end of a row and this question.
+        with suppress(CancelledError, OSError):
             return future.result()
     if future.status == "error":
         return _sentence(future.exception())
