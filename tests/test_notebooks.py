@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from book.gate import check_notebook, check_prose, read_literature, typed_results
+from book.gate import RECORD, check_notebook, check_prose, read_literature, typed_results
 from book.keys import INJECTED, code_cells, default_parameters, has_tag
 from book.profile import PROFILES, chapters, read_profile
 from book.progress import ROOT
@@ -41,6 +41,11 @@ def test_something_is_compared(path):
     assert compared, f"{path.name}: no cell carries the tag {COMPARED}, so nbval would compare nothing"
     for cell in compared:
         assert cell.outputs, f"{path.name}: a compared cell has no stored output:\n{cell.source}"
+        # A glued number has all of its digits, and the last of them are the machine's.
+        glued = [
+            kind for output in cell.outputs for kind in output.get("data", {}) if kind.startswith(RECORD)
+        ]
+        assert not glued, f"{path.name}: a compared cell glues what no other machine repeats:\n{cell.source}"
 
 
 @each_notebook
