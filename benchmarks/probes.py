@@ -14,24 +14,17 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 import xarray as xr
+from mouse import MODELS, fitted, simulated_mouse
 
-from v1lib import align, bin_truth, encoding_model, field_model, load_truth, probe, score, split
-from v1lib.fit import FIELD_FIT, SHORT_FIT, FitConfig, Model, Run, adopt
+from v1lib import probe, score
+from v1lib.fit import Run, adopt
 from v1lib.interpret.motion_probes import probe_bars, probe_plaids
 from v1lib.interpret.representation import decode_layers, layer_spectrum
 from v1lib.interpret.spot_probes import probe_sizes, probe_spots
-from v1lib.models import SMALL_NETWORK
-from v1lib.store import kept_fit, kept_recording
-
-MODELS: dict[str, tuple[Callable[[xr.Dataset], Model], FitConfig]] = {
-    "own": (field_model, FIELD_FIT),
-    "network": (lambda session: encoding_model(session, **SMALL_NETWORK), SHORT_FIT),
-}
 
 
 def figures(found: xr.Dataset, truth: xr.Dataset, well: np.ndarray) -> str:
@@ -120,15 +113,13 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    recording = kept_recording(
-        seed=arguments.seed, minutes=arguments.minutes, n_units=arguments.units, frame_shape=(30, 40)
+    session, truth, splits = simulated_mouse(
+        arguments.seed, minutes=arguments.minutes, n_units=arguments.units
     )
-    session = align(recording)
-    truth = bin_truth(load_truth(recording.path), session)
-    splits, view = split(session), float(truth.attrs["field_of_view_deg"])
+    view = float(truth.attrs["field_of_view_deg"])
     for name in arguments.model:
         make, config = MODELS[name]
-        run = kept_fit(lambda make=make: make(session), session, splits, config)
+        run = fitted(name, session, splits)
         scores = score(run, session, truth)
         well = scores["r"].values > 0.5 * scores["oracle_r"].values
         torch.manual_seed(arguments.seed)

@@ -4,10 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.colors import to_hex
+from drawn import lines_of
 
 from v1lib import plots
-from v1lib.plots.style import COLORS
 
 pytestmark = pytest.mark.filterwarnings("error")
 DIRECTIONS = np.arange(0, 360, 30.0)
@@ -17,10 +16,6 @@ DIRECTIONS = np.arange(0, 360, 30.0)
 def _close():
     yield
     plt.close("all")
-
-
-def lines_of(ax, color):
-    return [line for line in ax.lines if to_hex(line.get_color()).upper() == COLORS[color].upper()]
 
 
 def tuned(peaks_deg, best=0.04):

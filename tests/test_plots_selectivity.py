@@ -4,10 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.colors import to_hex
+from drawn import lines_of
 
 from v1lib import plots
-from v1lib.plots.style import COLORS
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -16,10 +15,6 @@ pytestmark = pytest.mark.filterwarnings("error")
 def _close():
     yield
     plt.close("all")
-
-
-def lines_of(ax, color):
-    return [line for line in ax.lines if to_hex(line.get_color()).upper() == COLORS[color].upper()]
 
 
 def test_prevalence_runs_from_what_is_found_to_what_is_open():

@@ -183,7 +183,7 @@ def choose_device(name: str = "auto") -> torch.device:
         raise InputError("FitConfig", "device", "a device of this machine", f"{name!r} ({reason})") from error
 
 
-def _device_here(config: FitConfig) -> torch.device:
+def device_of_fit(config: FitConfig) -> torch.device:
     """The device of a fit's configuration; where the fit was made on another machine, what this one has."""
     try:
         return choose_device(config.device)
@@ -413,7 +413,7 @@ def predict(run: Run, session: xr.Dataset, *, part: str | None = None) -> xr.Dat
     _check("predict", run.model, session)
     lead = run.model.seq_len - 1 + run.config.predict_offset
     ranges = tuple(stretch_ranges(session)) if part is None else inside_stretches(run.splits, session, part)
-    device = _device_here(run.config)
+    device = device_of_fit(run.config)
     with _memory_named("predict", session, run.config, device):
         data = _data(session, run.scaling, device)
         run.model.to(device)

@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from v1lib.errors import InputError, check_flag
 from v1lib.features import frame_range, scaled_behavior
-from v1lib.fit import Model, Run, choose_device
+from v1lib.fit import Model, Run, device_of_fit
 from v1lib.interpret.showing import check_fitted
 from v1lib.models.encoding import EncodingModel, warp
 from v1lib.models.field import FieldModel
@@ -75,7 +75,7 @@ class BehaviorPath:
         self._light = session[["behavior", "stretch"]]
         self._frames = session["frames"].values
         self._range = frame_range(session, run.scaling)
-        self._device = _device(run)
+        self._device = device_of_fit(run.config)
         self._model = copy.deepcopy(run.model).to(self._device).eval()
         self._rest = _rest(self._model)
         self.through_shifter = through_shifter and self._model.sees and self._model.shifter is not None
@@ -192,14 +192,6 @@ def _check(where: str, run: Run, session: xr.Dataset) -> None:
         raise InputError(where, "run", "a model that reads behaviour", "one that reads none")
     if np.isinf(session["behavior"].values).any():
         raise InputError(where, "behavior", "finite values, or NaN where not measured", "infinity")
-
-
-def _device(run: Run) -> torch.device:
-    """The device of the fit; where it was made on another machine, what this one has."""
-    try:
-        return choose_device(run.config.device)
-    except InputError:
-        return choose_device()
 
 
 def _seen(model: Model, frames: Tensor, behavior: Tensor) -> Tensor:

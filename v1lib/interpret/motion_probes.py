@@ -11,7 +11,7 @@ import xarray as xr
 from v1lib.errors import check_real
 from v1lib.fit import Run
 from v1lib.interpret.probes import DIRECTIONS_DEG
-from v1lib.interpret.screen import check_row, check_view, screen_before
+from v1lib.interpret.screen import bins_of_drift, check_row, check_view, screen_before
 from v1lib.interpret.showing import check_run
 from v1lib.interpret.tuning import direction_tuning
 from v1lib.interpret.visual_stimuli import degrees_of_pixel, degrees_of_view, drifting_gratings
@@ -76,11 +76,8 @@ def probe_plaids(
     check_real(where, "spatial_frequency", spatial_frequency, 1e-4, 10)
     check_real(where, "separation_deg", separation_deg, 10, 170)
     check_real(where, "contrast", contrast, 1e-3, 100)
-    check_real(where, "cycles", cycles, 1, 1000)
-    bin_s, n = float(session.attrs["bin_width_s"]), len(directions)
-    check_real(where, "temporal_frequency", temporal_frequency, 0.1, 0.5 / bin_s)
-    n_bins = run.model.seq_len - 1 + max(2, round(cycles / (temporal_frequency * bin_s)))
-    half = separation_deg / 2
+    bin_s, n_bins = bins_of_drift(where, run, session, temporal_frequency, cycles)
+    n, half = len(directions), separation_deg / 2
     turned = np.concatenate([directions, directions - half, directions + half])
 
     def gratings(degrees: np.ndarray, phase: float = 0.0) -> np.ndarray:

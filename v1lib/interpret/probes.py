@@ -12,9 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from v1lib.errors import check_real
 from v1lib.fit import Run
-from v1lib.interpret.screen import check_row, check_view, screen_before
+from v1lib.interpret.screen import bins_of_drift, check_row, check_view, screen_before
 from v1lib.interpret.showing import check_run
 from v1lib.interpret.tuning import amplitude_at, direction_tuning
 from v1lib.interpret.visual_stimuli import drifting_gratings
@@ -83,10 +82,7 @@ def probe(
     directions = check_row("probe", "directions_deg", directions_deg, -360, 360)
     frequencies = check_row("probe", "spatial_frequencies", spatial_frequencies, 1e-4, 10)
     levels = check_row("probe", "contrasts", contrasts, 0, 100)
-    check_real("probe", "cycles", cycles, 1, 1000)
-    bin_s = float(session.attrs["bin_width_s"])
-    check_real("probe", "temporal_frequency", temporal_frequency, 0.1, 0.5 / bin_s)
-    n_bins = run.model.seq_len - 1 + max(2, round(cycles / (temporal_frequency * bin_s)))
+    bin_s, n_bins = bins_of_drift("probe", run, session, temporal_frequency, cycles)
     gratings = drifting_gratings(
         run.model.frame_shape,
         directions,

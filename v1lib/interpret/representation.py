@@ -15,16 +15,14 @@ import xarray as xr
 from torch import Tensor, nn
 
 from v1lib.errors import InputError, check_real
-from v1lib.features import scaled_frames
 from v1lib.fit import Model, Run
 from v1lib.interpret.screen import check_row, check_view, screen_before
-from v1lib.interpret.showing import MOST_FRAMES, check_run
+from v1lib.interpret.showing import check_run, natural_windows
 from v1lib.interpret.spectrum import eigenspectrum
 from v1lib.interpret.visual_stimuli import drifting_gratings
 from v1lib.models.encoders import VisualEncoder
 from v1lib.models.encoding import EncodingModel
 from v1lib.models.field import FieldModel
-from v1lib.score import scored_segments
 
 #: Penalties among which the training levels choose, in the mean eigenvalue of the features' products. The
 #: highest leaves nothing of features in few dimensions.
@@ -256,19 +254,13 @@ def layer_spectrum(
     """
     _check("layer_spectrum", run, session)
     check_real("layer_spectrum", "block_s", block_s, 0.1, 1e4)
-    lead, offset = run.model.seq_len - 1, run.config.predict_offset
     made = []
     with screen_before(run, session, device) as screen:
-        for segment in scored_segments(run, session, "test"):
-            for first in range(0, len(segment), MOST_FRAMES):
-                part = segment[first : first + MOST_FRAMES]
-                bins = np.arange(part[0] - lead - offset, part[-1] - offset + 1)
-                frames = torch.from_numpy(scaled_frames(session, run.scaling, bins)).to(screen.place)
-                held = screen.behavior.expand(1, len(bins), -1)
-                found = activations(screen.model, frames[None, :, None], held)
-                if layer not in found:
-                    raise InputError("layer_spectrum", "layer", " or ".join(found), repr(layer))
-                made.append(found[layer][0, lead:].cpu().numpy().astype(np.float64))
+        for frames, held in natural_windows(run, session, screen.behavior):
+            found = activations(screen.model, frames, held)
+            if layer not in found:
+                raise InputError("layer_spectrum", "layer", " or ".join(found), repr(layer))
+            made.append(found[layer][0, screen.lead :].cpu().numpy().astype(np.float64))
         block = max(1, round(block_s / screen.bin_s))
     return eigenspectrum(np.concatenate(made), ranks=ranks, block=block, n_resamples=n_resamples, seed=seed)
 

@@ -10,9 +10,8 @@ import torch
 import xarray as xr
 
 from v1lib.errors import InputError, check_real
-from v1lib.features import scaled_behavior
 from v1lib.fit import Model, Run
-from v1lib.interpret.showing import MOST_FRAMES, in_units, model_on, natural_frames
+from v1lib.interpret.showing import MOST_FRAMES, in_units, mean_behavior, model_on, natural_frames
 
 
 class Screen:
@@ -39,8 +38,7 @@ class Screen:
         self.natural = natural_frames(run, session)
         self.shape = (session.sizes["y"], session.sizes["x"])
         self.lead, self.bin_s = run.model.seq_len - 1, float(session.attrs["bin_width_s"])
-        mean = scaled_behavior(session, run.scaling)[run.splits.bins("train")].mean(axis=0)
-        self.behavior = torch.from_numpy(mean).to(place)
+        self.behavior = mean_behavior(run, session, place)
 
     def batches(
         self, draw: Callable[[np.ndarray], np.ndarray], n: int, n_bins: int
@@ -110,6 +108,19 @@ def check_row(where: str, name: str, row: object, low: float, high: float, least
     for value in row:  # type: ignore[attr-defined]
         check_real(where, name, float(value), low, high)
     return np.asarray(row, float)
+
+
+def bins_of_drift(
+    where: str, run: Run, session: xr.Dataset, temporal_frequency: float, cycles: int
+) -> tuple[float, int]:
+    """The width of a bin (s), and the bins in which gratings drift by so many cycles after the lead.
+
+    Refused are cycles from none, and a temporal frequency (Hz) above half of that of the bins.
+    """
+    check_real(where, "cycles", cycles, 1, 1000)
+    bin_s = float(session.attrs["bin_width_s"])
+    check_real(where, "temporal_frequency", temporal_frequency, 0.1, 0.5 / bin_s)
+    return bin_s, run.model.seq_len - 1 + max(2, round(cycles / (temporal_frequency * bin_s)))
 
 
 def check_view(where: str, field_of_view_deg: object) -> None:

@@ -12,7 +12,7 @@ import xarray as xr
 from torch import Tensor
 
 from v1lib.errors import InputError
-from v1lib.features import scaled_frames
+from v1lib.features import scaled_behavior, scaled_frames
 from v1lib.fit import Model, Run, choose_device
 from v1lib.score import check_session, scored_segments
 
@@ -88,17 +88,32 @@ def model_on(run: Run, device: str) -> Iterator[tuple[Model, torch.device]]:
         run.model.cpu()
 
 
-@torch.no_grad()
-def natural_extremes(run: Run, session: xr.Dataset, model: Model, behavior: Tensor) -> np.ndarray:
-    """Highest and lowest output for windows of the test part's frames, (unit, kind)."""
-    lead, extremes = model.seq_len - 1 + run.config.predict_offset, []
+def mean_behavior(run: Run, session: xr.Dataset, place: torch.device) -> Tensor:
+    """Scaled behaviour at its mean over the training part, (column,), on a device."""
+    columns = scaled_behavior(session, run.scaling)[run.splits.bins("train")]
+    return torch.from_numpy(columns.mean(axis=0)).to(place)
+
+
+def natural_windows(run: Run, session: xr.Dataset, behavior: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Frames (1, bin, 1, y, x) of the test part as models read them, with behaviour (column,) held.
+
+    Each run of frames begins with the lead of its first window.
+    """
+    lead, offset = run.model.seq_len - 1, run.config.predict_offset
     for segment in scored_segments(run, session, "test"):
         for first in range(0, len(segment), MOST_FRAMES):
             targets = segment[first : first + MOST_FRAMES]
-            bins = np.arange(targets[0] - lead, targets[-1] - run.config.predict_offset + 1)
+            bins = np.arange(targets[0] - lead - offset, targets[-1] - offset + 1)
             frames = torch.from_numpy(scaled_frames(session, run.scaling, bins)).to(behavior.device)
-            held = behavior.expand(1, len(bins), -1)
-            made = model(frames[None, :, None], held)[0, model.seq_len - 1 :]
-            extremes.append(torch.stack([made.amax(0), made.amin(0)]).cpu())
+            yield frames[None, :, None], behavior.expand(1, len(bins), -1)
+
+
+@torch.no_grad()
+def natural_extremes(run: Run, session: xr.Dataset, model: Model, behavior: Tensor) -> np.ndarray:
+    """Highest and lowest output for windows of the test part's frames, (unit, kind)."""
+    extremes = []
+    for frames, held in natural_windows(run, session, behavior):
+        made = model(frames, held)[0, model.seq_len - 1 :]
+        extremes.append(torch.stack([made.amax(0), made.amin(0)]).cpu())
     found = torch.stack(extremes)
     return torch.stack([found[:, 0].amax(0), found[:, 1].amin(0)], dim=1).numpy()

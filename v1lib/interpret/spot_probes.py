@@ -10,7 +10,7 @@ import xarray as xr
 
 from v1lib.errors import InputError, check_real
 from v1lib.fit import Run
-from v1lib.interpret.screen import check_row, check_view, screen_before
+from v1lib.interpret.screen import bins_of_drift, check_row, check_view, screen_before
 from v1lib.interpret.showing import check_run
 from v1lib.interpret.visual_stimuli import degrees_of_pixel, degrees_of_view
 
@@ -167,9 +167,8 @@ def probe_sizes(
     if (np.diff(diameters) <= 0).any():
         raise InputError("probe_sizes", "diameters_deg", "numbers that ascend", repr(diameters_deg))
     check_real("probe_sizes", "contrast", contrast, 1e-3, 100)
-    check_real("probe_sizes", "cycles", cycles, 1, 1000)
-    bin_s, n_units = float(session.attrs["bin_width_s"]), session.sizes["unit"]
-    check_real("probe_sizes", "temporal_frequency", temporal_frequency, 0.1, 0.5 / bin_s)
+    bin_s, n_bins = bins_of_drift("probe_sizes", run, session, temporal_frequency, cycles)
+    n_units = session.sizes["unit"]
     x, y, angle, frequency = (
         _one_each(name, values, n_units, low, high)
         for name, values, low, high in (
@@ -181,7 +180,6 @@ def probe_sizes(
     )
     across, up = degrees_of_view((session.sizes["y"], session.sizes["x"]), field_of_view_deg)
     pixel = degrees_of_pixel(session.sizes["x"], field_of_view_deg)
-    n_bins = run.model.seq_len - 1 + max(2, round(cycles / (temporal_frequency * bin_s)))
     turns = temporal_frequency * bin_s * (np.arange(n_bins) + 0.5)
     amplitude = np.sqrt(2) * contrast * np.sinc(temporal_frequency * bin_s)
     unit, size = (axis.ravel() for axis in np.indices((n_units, len(diameters))))

@@ -19,13 +19,13 @@ import xarray as xr
 from torch import Tensor
 
 from v1lib.errors import check_real, check_whole
-from v1lib.features import scaled_behavior
 from v1lib.fit import Model, Run
 from v1lib.interpret.showing import (
     MOST_FRAMES,
     Natural,
     check_run,
     in_units,
+    mean_behavior,
     model_on,
     natural_extremes,
     natural_frames,
@@ -110,8 +110,7 @@ def synthesize_stimuli(
     sign = torch.tensor([1.0, -1.0]).repeat_interleave(n_starts).repeat(n_units)
     noise = torch.randn(len(units), *shape, generator=torch.Generator().manual_seed(seed))
     with model_on(run, device) as (model, place):
-        mean = scaled_behavior(session, run.scaling)[run.splits.bins("train")].mean(axis=0)
-        behavior = torch.from_numpy(mean).to(place)
+        behavior = mean_behavior(run, session, place)
 
         def show(stimuli: Tensor, of: Tensor) -> tuple[Tensor, Tensor]:
             return _rates_and_gradients(model, natural.mean + stimuli, behavior, of)
